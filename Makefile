@@ -1,0 +1,183 @@
+# tidepool: Lua 5.4 with a pool of processes.
+#
+#   make                 build ./tidepool and ./tidepool.so
+#   make run [TREE=dir]  set up, build, list the SHA-512 of every file of a tree
+#                        (also in hashtree.sha512)
+#   make test            set up, build, run every test, end in one line of counts
+#   make spec            the specs alone (SPEC=spec/x_spec.lua for one of them)
+#   make ctest           the tests in C     make asan   specs and C tests sanitized
+#   make lint            luacheck, clang-format, warnings of gcc and clang
+#   make fuzz            libFuzzer on the decoder (FUZZ_RUNS=10000000)
+#   make bench [CASE=x]  the benchmarks
+#   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
+#   make clean, dist, help
+#
+# LUA_LINK=shared links the program to liblua5.4.so (default: static).
+
+VERSION = 0.1.0
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+CMODDIR = $(PREFIX)/lib/lua/5.4
+MANDIR = $(PREFIX)/share/man
+DATADIR = $(PREFIX)/share/tidepool
+TREE = $(firstword $(wildcard /usr/include /usr/share))
+SPEC = $(sort $(wildcard spec/*_spec.lua spec/*/*_spec.lua))
+FUZZ_RUNS = 10000000
+LUA_LINK = static
+CFLAGS = -O2 -g
+
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+  -Wmissing-prototypes -Wwrite-strings -Wpointer-arith
+LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null)
+CPPFLAGS_ALL = -std=c11 -Ihost $(LUA_CFLAGS) $(CPPFLAGS)
+HARD = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+# Modules written in C find Lua in the program, and nothing else of it.
+static_LIBS = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
+  -Wl,--export-dynamic-symbol='lua*'
+shared_LIBS = $(shell pkg-config --libs lua5.4)
+LIBS = $($(LUA_LINK)_LIBS) -lm -ldl
+
+host_FLAGS = $(CFLAGS) $(HARD)
+so_FLAGS = $(CFLAGS) $(HARD) -fPIC -fno-semantic-interposition
+asan_FLAGS = -O1 -g -fno-omit-frame-pointer $(SANITIZE)
+LINK = -Wl,-z,relro,-z,now $(LDFLAGS)
+
+MODULES = $(filter-out %/meta.lua,$(wildcard lua/tidepool/*.lua))
+OBJECTS = $(patsubst host/%.c,%.o,$(wildcard host/*.c)) embed.o
+CTESTS = $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
+RUN = spec/support/run
+
+all: tidepool tidepool.so
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+NEED = @.ci/need build-essential pkg-config liblua5.4-dev libssl-dev
+setup:
+	$(NEED)
+setup-test:
+	$(NEED) lua5.4 lua-busted
+setup-lint:
+	$(NEED) lua-check clang-format clang
+
+# $(1) is host, so or asan: objects below build/$(1), and all but main.o in an
+# archive, from which the tests in C take what they use.
+define flavour
+build/$(1)/%.o: host/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -c -o $$@ $$<
+build/$(1)/embed.o: build/embed.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -c -o $$@ $$<
+build/$(1)/tests.a: $$(addprefix build/$(1)/,$$(filter-out main.o,$$(OBJECTS)))
+	rm -f $$@ && ar rcs $$@ $$^
+build/$(1)/%_test: spec/c/%_test.c build/$(1)/tests.a
+	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -o $$@ $$^ $$(LIBS)
+-include $$(wildcard build/$(1)/*.d)
+endef
+$(foreach f,host so asan,$(eval $(call flavour,$f)))
+
+tidepool: $(addprefix build/host/,$(OBJECTS))
+	$(CC) $(host_FLAGS) $(LINK) -o $@ $^ $(LIBS)
+build/asan/tidepool: $(addprefix build/asan/,$(OBJECTS))
+	$(CC) $(asan_FLAGS) -o $@ $^ $(LIBS)
+tidepool.so: $(addprefix build/so/,$(filter-out main.o,$(OBJECTS)))
+	$(CC) $(so_FLAGS) -shared -Wl,-Bsymbolic $(LINK) -o $@ $^ -lm -ldl
+
+# The folder's own time stamp tells of modules that came or went.
+build/embed.c: $(MODULES) lua/tidepool Makefile
+	@mkdir -p build
+	@{ echo '#include "embed.h"'; \
+	  for f in $(MODULES); do \
+	    echo "static const unsigned char m_$$(basename $$f .lua)[] = {"; \
+	    od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo '0};'; \
+	  done; \
+	  echo 'const EmbeddedModule embedded_modules[] = {'; \
+	  for f in $(MODULES); do m=$$(basename $$f .lua); \
+	    echo "{\"tidepool.$$m\", m_$$m, sizeof m_$$m - 1},"; \
+	  done; echo '{NULL, NULL, 0}};'; } > $@.new
+	@mv $@.new $@
+
+run: setup
+	@$(MAKE) --no-print-directory all >&2
+	@./tidepool scripts/hashtree.lua $(TREE) > hashtree.sha512; status=$$?; \
+	  cat hashtree.sha512; echo "$$(wc -l < hashtree.sha512) files; to check: \
+	sha512sum -c --quiet hashtree.sha512" >&2; exit $$status
+
+# Everything is built first: a stage adds its counts to build/counts and may
+# fail, `total` says the last word.
+stages = @mkdir -p build && : > build/counts; $(MAKE) --no-print-directory $(1) \
+  && { for s in $(2); do $(MAKE) --no-print-directory $$s; done; \
+  $(RUN) total; }
+test: setup-test
+	$(call stages,all asan-build $(CTESTS:%=build/host/%),\
+	  run-host run-lua run-ctest run-asan)
+spec: setup-test
+	$(call stages,all,run-host run-lua)
+ctest: setup-test
+	$(call stages,$(CTESTS:%=build/host/%),run-ctest)
+asan: setup-test
+	$(call stages,all asan-build,run-asan)
+asan-build: build/asan/tidepool $(CTESTS:%=build/asan/%)
+
+run-host:
+	@$(RUN) specs host ./tidepool $(SPEC)
+run-lua:
+	@LUA_CPATH='./?.so;;' $(RUN) specs lua5.4 lua5.4 $(SPEC)
+run-ctest:
+	@$(RUN) ctests host $(CTESTS:%=build/host/%)
+run-asan:
+	@$(RUN) ctests asan $(CTESTS:%=build/asan/%)
+	@TIDEPOOL_BIN=build/asan/tidepool \
+	  $(RUN) specs asan build/asan/tidepool $(SPEC)
+
+C_FILES = $(wildcard host/*.[ch] spec/c/*.[ch])
+EACH_C = for f in $(wildcard host/*.c spec/c/*.c) build/embed.c; do
+lint: setup-lint build/embed.c
+	luacheck --quiet lua scripts spec
+	clang-format --dry-run -Werror $(C_FILES)
+	@$(EACH_C) $(CC) $(CPPFLAGS_ALL) $(WARN) -Werror $(so_FLAGS) -c -o \
+	  /dev/null $$f || exit 1; done
+	@$(EACH_C) clang $(CPPFLAGS_ALL) $(WARN) -Werror -fsyntax-only $$f || \
+	  exit 1; done
+	@! command -v cppcheck >/dev/null || cppcheck -q --std=c11 \
+	  --enable=warning,portability --suppress=uninitvar \
+	  --suppress=ctuuninitvar --error-exitcode=1 -Ihost host
+	@! command -v clang-tidy >/dev/null || \
+	  clang-tidy --quiet host/*.c -- $(CPPFLAGS_ALL) 2>/dev/null
+
+build/fuzz/decode_fuzz: spec/c/decode_fuzz.c $(wildcard host/*.[ch]) build/embed.c
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS_ALL) -O1 -g -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -o $@ $(filter-out host/main.c,$(filter %.c,$^)) $(LIBS)
+fuzz: build/fuzz/decode_fuzz
+	@mkdir -p build/fuzz/corpus
+	build/fuzz/decode_fuzz -runs=$(FUZZ_RUNS) -artifact_prefix=build/fuzz/ \
+	  build/fuzz/corpus
+
+bench: all
+	@test -f scripts/bench/bench.lua || { echo "there is no benchmark yet"; exit 1; }
+	./tidepool scripts/bench/bench.lua $(CASE)
+
+install: all install-module
+	install -D tidepool $(DESTDIR)$(BINDIR)/tidepool
+	install -d $(DESTDIR)$(DATADIR)/scripts $(DESTDIR)$(MANDIR)/man1
+	cp -R scripts/. $(DESTDIR)$(DATADIR)/scripts
+	for f in $(wildcard host/*.1); do \
+	  install -m 644 $$f $(DESTDIR)$(MANDIR)/man1; done
+install-module: tidepool.so
+	install -D -m 644 tidepool.so $(DESTDIR)$(CMODDIR)/tidepool.so
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/tidepool $(DESTDIR)$(CMODDIR)/tidepool.so
+	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(MANDIR)/man1/tidepool.1
+
+clean:
+	rm -rf build tidepool tidepool.so hashtree.sha512
+dist:
+	git archive --prefix=tidepool-$(VERSION)/ -o tidepool-$(VERSION).tar.gz HEAD
+
+.PHONY: all help setup setup-test setup-lint run test spec ctest asan lint \
+  fuzz bench install uninstall clean dist install-module asan-build run-host run-lua run-ctest run-asan
+.DELETE_ON_ERROR:
+.SECONDARY:

@@ -1,0 +1,528 @@
+/*
+** decode.c - CBOR to Lua values.
+** Runs in: every process.  Owns: nothing.  Never: trusts the bytes.
+*/
+#include "decoder.h"
+
+#include <lauxlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+  SHORT_STRING = 40, /* up to here Lua hashes the bytes, then copies them */
+  BULK_LEAST = 8,    /* arrays of so many elements are built by a closure */
+  BULK_MOST = 4096,
+  STACKED_MOST = 1 << 16,
+  PRESIZE_MOST = 1 << 26
+};
+
+/* The head then lives in registers; a tenth of the time of an array. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+const char codec_bulk_key = 0;
+
+CodecStatus decode_fail(Decoder *d, CodecStatus status, const char *format,
+                        ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(d->err->why, sizeof d->err->why, format, args);
+  va_end(args);
+  d->err->at = (size_t)(d->item - d->base);
+  return status;
+}
+
+static CodecStatus get_value(Decoder *d);
+static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head);
+
+static CodecStatus truncated(Decoder *d) {
+  return decode_fail(d, CODEC_TRUNCATED, "truncated");
+}
+
+static CodecStatus fail_head(Decoder *d, HeadResult result) {
+  return result == HEAD_TRUNCATED ? truncated(d)
+                                  : decode_fail(d, CODEC_FORM, "reserved head");
+}
+
+static ALWAYS_INLINE CodecStatus get_head(Decoder *d, Head *head) {
+  d->item = d->p;
+  HeadResult result = head_get(&d->p, d->end, head);
+  if (result != HEAD_OK)
+    return fail_head(d, result);
+  if ((d->flags & CODEC_STRICT) != 0 && head->major != MAJOR_OTHER &&
+      !head_is_shortest(head))
+    return decode_fail(d, CODEC_FORM, "a head longer than needed");
+  return CODEC_OK;
+}
+
+CodecStatus decode_head(Decoder *d, Head *head) {
+  return get_head(d, head);
+}
+
+static CodecStatus enter(Decoder *d) {
+  if (d->depth >= d->max_depth)
+    return decode_fail(d, CODEC_DEPTH, "nested deeper than %d levels",
+                       d->max_depth);
+  if (!lua_checkstack(d->L, DECODE_ROOM))
+    return decode_fail(d, CODEC_STACK, "the Lua stack cannot grow");
+  d->depth++;
+  return CODEC_OK;
+}
+
+/* Do the bytes left cover the debt and n values more? Then owe them. */
+static inline bool owe(Decoder *d, uint64_t n) {
+  size_t left = (size_t)(d->end - d->p);
+  if (left < d->owed || n > left - d->owed)
+    return false;
+  d->owed += (size_t)n;
+  return true;
+}
+
+static inline bool at_break(Decoder *d) {
+  if (d->p == d->end || head_once(*d->p) != 0xff)
+    return false;
+  d->p++;
+  return true;
+}
+
+/* --- strings --- */
+
+static CodecStatus finish_string(Decoder *d, const Head *head, size_t len) {
+  if ((d->flags & CODEC_STRICT) != 0 && head->major == MAJOR_TEXT &&
+      !codec_is_utf8((const uint8_t *)lua_tostring(d->L, -1), len))
+    return decode_fail(d, CODEC_FORM, "text that is not UTF-8");
+  if (d->in_namespace && head->info != INFO_OPEN)
+    return decode_add_string(d, len);
+  return CODEC_OK;
+}
+
+/* One chunk: its bytes begin at *from. */
+static CodecStatus get_chunk(Decoder *d, unsigned major, Head *chunk,
+                             const uint8_t **from) {
+  CodecStatus status = get_head(d, chunk);
+  if (status != CODEC_OK)
+    return status;
+  if (chunk->major != major || chunk->info == INFO_OPEN)
+    return decode_fail(d, CODEC_FORM, "a chunk of another kind");
+  if (chunk->arg > (size_t)(d->end - d->p))
+    return truncated(d);
+  if ((d->flags & CODEC_STRICT) != 0 && major == MAJOR_TEXT &&
+      !codec_is_utf8(d->p, (size_t)chunk->arg))
+    return decode_fail(d, CODEC_FORM, "text that is not UTF-8");
+  *from = d->p;
+  d->p += chunk->arg;
+  return CODEC_OK;
+}
+
+/* Chunks are summed first, then copied into one block of that size. */
+static CodecStatus get_chunks(Decoder *d, const Head *head) {
+  const uint8_t *begin = d->p, *from;
+  size_t total = 0, len = 0;
+  Head chunk;
+  CodecStatus status;
+  while (!at_break(d)) {
+    if ((status = get_chunk(d, head->major, &chunk, &from)) != CODEC_OK)
+      return status;
+    total += (size_t)chunk.arg;
+  }
+  const uint8_t *behind = d->p;
+  char *block = lua_newuserdatauv(d->L, total, 0);
+  d->p = begin;
+  while (!at_break(d)) {
+    if ((status = get_chunk(d, head->major, &chunk, &from)) != CODEC_OK)
+      return status;
+    if (chunk.arg > total - len)
+      return decode_fail(d, CODEC_FORM, "bytes that change");
+    memcpy(block + len, from, (size_t)chunk.arg);
+    len += (size_t)chunk.arg;
+  }
+  if (d->p != behind)
+    return decode_fail(d, CODEC_FORM, "bytes that change");
+  lua_pushlstring(d->L, block, len);
+  lua_remove(d->L, -2);
+  return finish_string(d, head, len);
+}
+
+static CodecStatus get_string(Decoder *d, const Head *head) {
+  char copy[SHORT_STRING];
+  if (head->info == INFO_OPEN)
+    return get_chunks(d, head);
+  if (head->arg > (size_t)(d->end - d->p))
+    return truncated(d);
+  const char *s = (const char *)d->p;
+  size_t len = (size_t)head->arg;
+  d->p += len;
+  if (len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0)
+    s = memcpy(copy, s, len);
+  lua_pushlstring(d->L, s, len);
+  if (d->in_namespace || (d->flags & CODEC_STRICT) != 0)
+    return finish_string(d, head, len);
+  return CODEC_OK;
+}
+
+/* --- arrays --- */
+
+static void push_bulk(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &codec_bulk_key) == LUA_TFUNCTION)
+    return;
+  lua_pop(L, 1);
+  if (luaL_loadbufferx(L, "return {...}", 12, "=codec", "t") != LUA_OK)
+    lua_error(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &codec_bulk_key);
+}
+
+/* `return {...}` over n values is twice as fast as n times lua_rawseti. */
+static CodecStatus get_bulk(Decoder *d, int n) {
+  push_bulk(d->L);
+  d->stacked += (size_t)n;
+  for (int i = 0; i < n; i++) {
+    CodecStatus status = get_value(d);
+    if (status != CODEC_OK)
+      return status;
+  }
+  d->stacked -= (size_t)n;
+  lua_call(d->L, n, 1);
+  return CODEC_OK;
+}
+
+static CodecStatus get_open_array(Decoder *d, size_t mark) {
+  lua_newtable(d->L);
+  decode_set_mark(d, mark);
+  for (lua_Integer i = 1; !at_break(d); i++) {
+    d->owed++;
+    CodecStatus status = get_value(d);
+    if (status != CODEC_OK)
+      return status;
+    lua_rawseti(d->L, -2, i);
+  }
+  return CODEC_OK;
+}
+
+static CodecStatus get_elements(Decoder *d, size_t n, size_t mark) {
+  lua_createtable(d->L, n <= PRESIZE_MOST ? (int)n : 0, 0);
+  decode_set_mark(d, mark);
+  for (size_t i = 1; i <= n; i++) {
+    CodecStatus status = get_value(d);
+    if (status != CODEC_OK)
+      return status;
+    lua_rawseti(d->L, -2, (lua_Integer)i);
+  }
+  return CODEC_OK;
+}
+
+static CodecStatus get_array(Decoder *d, const Head *head, size_t mark) {
+  CodecStatus status = enter(d);
+  if (status != CODEC_OK)
+    return status;
+  size_t n = (size_t)head->arg;
+  if (head->info == INFO_OPEN)
+    status = get_open_array(d, mark);
+  else if (!owe(d, head->arg))
+    status = truncated(d);
+  else if (mark == NO_MARK && n >= BULK_LEAST && n <= BULK_MOST &&
+           d->stacked + n <= STACKED_MOST &&
+           lua_checkstack(d->L, (int)n + DECODE_ROOM))
+    status = get_bulk(d, (int)n);
+  else
+    status = get_elements(d, n, mark);
+  d->depth--;
+  return status;
+}
+
+/* --- maps --- */
+
+static CodecStatus check_key(Decoder *d, const uint8_t *item) {
+  lua_State *L = d->L;
+  lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+  d->item = item;
+  if (lua_isnil(L, -1))
+    return decode_fail(d, CODEC_KEY, "null as a table key");
+  if (number != number)
+    return decode_fail(d, CODEC_KEY, "NaN as a table key");
+  if ((d->flags & CODEC_STRICT) == 0)
+    return CODEC_OK;
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) != LUA_TNIL)
+    return decode_fail(d, CODEC_KEY, "a table key that was there before");
+  lua_pop(L, 1);
+  return CODEC_OK;
+}
+
+static CodecStatus get_key(Decoder *d) {
+  const uint8_t *item = d->p;
+  bool strict = (d->flags & CODEC_STRICT) != 0;
+  Head head;
+  d->owed--;
+  CodecStatus status = get_head(d, &head);
+  if (status != CODEC_OK)
+    return status;
+  if (head.major == MAJOR_BYTES || head.major == MAJOR_TEXT)
+    status = get_string(d, &head);
+  else if (head.major == MAJOR_OTHER &&
+           (head.info == OTHER_NULL || head.info == OTHER_UNDEFINED))
+    return decode_fail(d, CODEC_KEY, "null as a table key");
+  else
+    status = decode_item(d, &head);
+  if (status != CODEC_OK || (head.major <= MAJOR_TEXT && !strict))
+    return status;
+  return check_key(d, item);
+}
+
+static inline CodecStatus get_pair(Decoder *d) {
+  CodecStatus status = get_key(d);
+  if (status == CODEC_OK)
+    status = get_value(d);
+  if (status == CODEC_OK)
+    lua_rawset(d->L, -3);
+  return status;
+}
+
+static CodecStatus get_open_map(Decoder *d, size_t mark) {
+  lua_newtable(d->L);
+  decode_set_mark(d, mark);
+  while (!at_break(d)) {
+    d->owed += 2;
+    CodecStatus status = get_pair(d);
+    if (status != CODEC_OK)
+      return status;
+  }
+  return CODEC_OK;
+}
+
+static CodecStatus get_pairs(Decoder *d, size_t n, size_t mark) {
+  lua_createtable(d->L, 0, n <= PRESIZE_MOST ? (int)n : 0);
+  decode_set_mark(d, mark);
+  for (size_t i = 0; i < n; i++) {
+    CodecStatus status = get_pair(d);
+    if (status != CODEC_OK)
+      return status;
+  }
+  return CODEC_OK;
+}
+
+static CodecStatus get_map(Decoder *d, const Head *head, size_t mark) {
+  CodecStatus status = enter(d);
+  if (status != CODEC_OK)
+    return status;
+  if (head->info == INFO_OPEN)
+    status = get_open_map(d, mark);
+  else if (head->arg > SIZE_MAX / 2 || !owe(d, 2 * head->arg))
+    status = truncated(d);
+  else
+    status = get_pairs(d, (size_t)head->arg, mark);
+  d->depth--;
+  return status;
+}
+
+/* --- values --- */
+
+static CodecStatus get_float(Decoder *d, const Head *head) {
+  lua_Number number = head_float(head);
+  uint64_t bits;
+  if ((d->flags & CODEC_STRICT) != 0 &&
+      head_float_bits(number, &bits) < (size_t)1 << (head->info - INFO_ONE))
+    return decode_fail(d, CODEC_FORM, "a float longer than needed");
+  lua_pushnumber(d->L, number);
+  return CODEC_OK;
+}
+
+static CodecStatus get_other(Decoder *d, const Head *head) {
+  lua_State *L = d->L;
+  switch (head->info) {
+  case OTHER_FALSE:
+  case OTHER_TRUE:
+    lua_pushboolean(L, head->info == OTHER_TRUE);
+    return CODEC_OK;
+  case OTHER_NULL:
+  case OTHER_UNDEFINED:
+    if (d->opts->null != 0)
+      lua_pushvalue(L, d->opts->null);
+    else
+      lua_pushnil(L);
+    return CODEC_OK;
+  case INFO_TWO:
+  case INFO_FOUR:
+  case INFO_EIGHT:
+    return get_float(d, head);
+  case INFO_OPEN:
+    return decode_fail(d, CODEC_FORM, "a break outside");
+  default:
+    if (head->info == INFO_ONE && head->arg < 32)
+      return decode_fail(d, CODEC_FORM, "a simple value in two bytes");
+    return decode_fail(d, CODEC_TYPE, "the simple value %d", (int)head->arg);
+  }
+}
+
+static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
+  switch (head->major) {
+  case MAJOR_UNSIGNED:
+  case MAJOR_NEGATIVE:
+    if (head->info == INFO_OPEN)
+      return decode_fail(d, CODEC_FORM, "an integer of no length");
+    if (head->arg > INT64_MAX)
+      return decode_big(d, head->major == MAJOR_NEGATIVE, head->arg);
+    lua_pushinteger(d->L, head->major == MAJOR_NEGATIVE
+                              ? -1 - (lua_Integer)head->arg
+                              : (lua_Integer)head->arg);
+    return CODEC_OK;
+  case MAJOR_BYTES:
+  case MAJOR_TEXT:
+    return get_string(d, head);
+  case MAJOR_ARRAY:
+    return get_array(d, head, NO_MARK);
+  case MAJOR_MAP:
+    return get_map(d, head, NO_MARK);
+  case MAJOR_TAG:
+    return decode_tag(d, head, NO_MARK);
+  default:
+    return get_other(d, head);
+  }
+}
+
+/* Integers and floats, which long arrays are made of, without a Head. */
+static ALWAYS_INLINE bool push_number(Decoder *d) {
+  const uint8_t *p = d->p;
+  uint64_t v;
+  double number;
+  if (d->end - p <= 8 || (d->flags & CODEC_STRICT) != 0)
+    return false;
+  unsigned first = (unsigned)head_once(*p), info = first & 31, shift = 64;
+  memcpy(&v, p + 1, 8);
+  v = head_once(__builtin_bswap64(v));
+  if (first == (MAJOR_OTHER << 5 | INFO_EIGHT)) {
+    memcpy(&number, &v, 8);
+    lua_pushnumber(d->L, number);
+    d->p = p + 9;
+    return true;
+  }
+  if (first >> 5 > MAJOR_NEGATIVE || info > INFO_EIGHT)
+    return false;
+  if (info < INFO_ONE)
+    v = info;
+  else {
+    shift = 64 - (8U << (info - INFO_ONE));
+    v >>= shift;
+  }
+  if (v > INT64_MAX)
+    return false;
+  lua_pushinteger(d->L, (lua_Integer)(first >> 5 == 0 ? v : ~v));
+  d->p = p + 1 + (64 - shift) / 8;
+  return true;
+}
+
+static CodecStatus get_value(Decoder *d) {
+  Head head;
+  d->owed--;
+  if (push_number(d))
+    return CODEC_OK;
+  CodecStatus status = get_head(d, &head);
+  return status == CODEC_OK ? get_item(d, &head) : status;
+}
+
+/* --- for decode_tag.c --- */
+
+CodecStatus decode_enter(Decoder *d) {
+  return enter(d);
+}
+
+CodecStatus decode_string(Decoder *d, const Head *head) {
+  return get_string(d, head);
+}
+
+CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
+  return get_array(d, head, mark);
+}
+
+CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
+  return get_map(d, head, mark);
+}
+
+CodecStatus decode_item(Decoder *d, const Head *head) {
+  return get_item(d, head);
+}
+
+CodecStatus decode_value(Decoder *d) {
+  return get_value(d);
+}
+
+/* --- messages --- */
+
+static CodecStatus get_message(Decoder *d, size_t size, int n) {
+  if (d->opts->max_bytes != 0 && size > d->opts->max_bytes)
+    return decode_fail(d, CODEC_LIMIT, "more than max_bytes");
+  if ((size_t)n > size)
+    return truncated(d);
+  if (!lua_checkstack(d->L, n + DECODE_ROOM))
+    return decode_fail(d, CODEC_STACK, "the Lua stack cannot grow");
+  for (int i = 0; i < n; i++) {
+    CodecStatus status = get_value(d);
+    if (status != CODEC_OK)
+      return status;
+  }
+  return CODEC_OK;
+}
+
+CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
+                             size_t *used, int n, const CodecOptions *opts,
+                             CodecError *err) {
+  Decoder d = {.L = L,
+               .p = bytes,
+               .end = bytes + size,
+               .base = bytes,
+               .item = bytes,
+               .opts = opts,
+               .err = err,
+               .owed = (size_t)n,
+               .flags = opts->flags,
+               .max_depth =
+                   opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth,
+               .bottom = lua_gettop(L)};
+  CodecStatus status = get_message(&d, size, n);
+  if (status != CODEC_OK)
+    lua_settop(L, d.bottom);
+  else if (d.memo != 0) {
+    lua_remove(L, d.memo);
+    lua_remove(L, d.memo);
+  }
+  *used = (size_t)(d.p - bytes);
+  err->status = status;
+  return status;
+}
+
+typedef struct Call {
+  const uint8_t *bytes;
+  size_t size, *used;
+  int n;
+  const CodecOptions *opts;
+  CodecError *err;
+} Call;
+
+static int protected_call(lua_State *L) {
+  Call *call = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  codec_decode_raw(L, call->bytes, call->size, call->used, call->n, call->opts,
+                   call->err);
+  return lua_gettop(L);
+}
+
+CodecStatus codec_decode(lua_State *L, const uint8_t *bytes, size_t size,
+                         size_t *used, int n, const CodecOptions *opts,
+                         CodecError *err) {
+  Call call = {bytes, size, used, n, opts, err};
+  int top = lua_gettop(L);
+  err->at = 0;
+  if (!lua_checkstack(L, n + DECODE_ROOM)) {
+    snprintf(err->why, sizeof err->why, "the Lua stack cannot grow");
+    return err->status = CODEC_STACK;
+  }
+  lua_pushcfunction(L, protected_call);
+  lua_pushlightuserdata(L, &call);
+  int result = lua_pcall(L, 1, LUA_MULTRET, 0);
+  if (result == LUA_OK)
+    return err->status;
+  const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                   : "an error was raised";
+  snprintf(err->why, sizeof err->why, "%s", why);
+  lua_settop(L, top);
+  return err->status = result == LUA_ERRMEM ? CODEC_MEMORY : CODEC_HOOK;
+}

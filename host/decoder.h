@@ -1,0 +1,58 @@
+/*
+** decoder.h - what decode.c and decode_tag.c share; for nobody else.
+**
+** Stack discipline: frames use relative indices only, because the memo (two
+** tables) slips in below all of them when a message first needs it. Every
+** level makes sure of DECODE_ROOM free slots.
+**
+** Debt: `owed` is the number of values still due to all open containers. As
+** each takes a byte at least, a container of n is believed only if the bytes
+** left cover the debt and n; so all presized room together is bounded by the
+** length of the input, whatever the heads claim.
+*/
+#ifndef DECODER_H
+#define DECODER_H
+
+#include "codec.h"
+#include "head.h"
+
+enum { DECODE_ROOM = 12 };
+#define NO_MARK SIZE_MAX
+
+typedef struct Decoder {
+  lua_State *L;
+  const uint8_t *p, *end, *base;
+  const uint8_t *item; /* the head of the value at work, for errors */
+  const CodecOptions *opts;
+  CodecError *err;
+  size_t owed;
+  size_t stacked; /* elements that wait on the Lua stack for their table */
+  size_t marks;   /* tags 28 so far */
+  size_t strings_from, strings; /* the namespace at work: [from, strings) */
+  uint32_t flags;
+  int depth, max_depth;
+  int bottom; /* top of the Lua stack before the message */
+  int memo;   /* stack index of the marks; the strings are above it; or 0 */
+  bool in_namespace;
+} Decoder;
+
+CodecStatus decode_fail(Decoder *d, CodecStatus status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Push the next value; it must be among those owed. */
+CodecStatus decode_value(Decoder *d);
+CodecStatus decode_head(Decoder *d, Head *head);
+CodecStatus decode_item(Decoder *d, const Head *head);
+CodecStatus decode_string(Decoder *d, const Head *head);
+/* With a mark the container can be referred to from its inside. */
+CodecStatus decode_array(Decoder *d, const Head *head, size_t mark);
+CodecStatus decode_map(Decoder *d, const Head *head, size_t mark);
+CodecStatus decode_enter(Decoder *d);
+
+/* decode_tag.c */
+CodecStatus decode_tag(Decoder *d, const Head *head, size_t mark);
+void decode_set_mark(Decoder *d, size_t mark);
+CodecStatus decode_add_string(Decoder *d, size_t len);
+CodecStatus decode_big(Decoder *d, bool negative, uint64_t arg);
+
+#endif

@@ -1,0 +1,530 @@
+/*
+** encode.c - Lua values to CBOR.
+** Runs in: every process.  Owns: nothing.  Never: raises, makes a Lua string.
+**
+** Identity. The first pass counts how often each table is met and writes
+** nothing in front of any; when one was met twice a second pass marks those.
+** Kind. A table with n = rawlen and n pairs is taken for an array before its
+** children are written. When a hole then shows that other keys made up the
+** number, everything is written again in the careful mode, which looks at
+** every key first (rewinding only that table would count its children twice).
+** Hooks. A hook may change tables under lua_next, which then may raise; so
+** a message that needs hooks is written again within one lua_pcall.
+*/
+#include "encoder.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
+
+static CodecStatus put_value(Encoder *e, int index, int type);
+
+/* --- bytes --- */
+
+/* Is there room for `bytes` and a head? Else write what fits exactly. */
+static inline bool is_roomy(const Buf *b, size_t bytes) {
+  return b->base != NULL && b->cap - b->len >= bytes + HEAD_MOST;
+}
+
+static CodecStatus append(Encoder *e, const void *bytes, size_t n) {
+  return buf_append(e->b, bytes, n) == 0 ? CODEC_OK : encode_fail_full(e);
+}
+
+static CodecStatus put_head_slowly(Encoder *e, unsigned major, uint64_t arg) {
+  uint8_t head[HEAD_MOST];
+  return append(e, head, head_put(head, major, arg));
+}
+
+static inline CodecStatus put_head(Encoder *e, unsigned major, uint64_t arg) {
+  Buf *b = e->b;
+  if (!is_roomy(b, 0))
+    return put_head_slowly(e, major, arg);
+  b->len += head_put(b->base + b->len, major, arg);
+  return CODEC_OK;
+}
+
+/* The head of a container stands at `at` in one byte: make it say n. */
+static CodecStatus patch_head(Encoder *e, size_t at, unsigned major,
+                              uint64_t n) {
+  Buf *b = e->b;
+  uint8_t head[HEAD_MOST];
+  size_t more = head_put(head, major, n) - 1;
+  if (buf_reserve(b, more) != 0)
+    return encode_fail_full(e);
+  if (b->base != NULL) {
+    uint8_t *to = b->base + at;
+    if (more > 0)
+      memmove(to + 1 + more, to + 1, b->len - at - 1);
+    memcpy(to, head, 1 + more);
+  }
+  b->len += more;
+  return CODEC_OK;
+}
+
+static CodecStatus put_chars_slowly(Encoder *e, unsigned major, const char *s,
+                                    size_t len) {
+  uint8_t head[HEAD_MOST];
+  size_t bytes = head_put(head, major, len);
+  if (buf_reserve(e->b, bytes + len) != 0)
+    return encode_fail_full(e);
+  append(e, head, bytes);
+  return append(e, s, len);
+}
+
+static inline CodecStatus put_chars(Encoder *e, unsigned major, const char *s,
+                                    size_t len) {
+  Buf *b = e->b;
+  if (!is_roomy(b, len))
+    return put_chars_slowly(e, major, s, len);
+  uint8_t *to = b->base + b->len;
+  size_t bytes = head_put(to, major, len);
+  memcpy(to + bytes, s, len);
+  b->len += bytes + len;
+  return CODEC_OK;
+}
+
+/* --- scalars --- */
+
+static inline CodecStatus put_integer(Encoder *e, lua_Integer i) {
+  return i >= 0 ? put_head(e, MAJOR_UNSIGNED, (uint64_t)i)
+                : put_head(e, MAJOR_NEGATIVE, ~(uint64_t)i);
+}
+
+static CodecStatus put_float(Encoder *e, lua_Number d) {
+  Buf *b = e->b;
+  uint8_t item[HEAD_MOST];
+  if (!is_roomy(b, 0))
+    return append(e, item, head_put_float(item, d));
+  b->len += head_put_float(b->base + b->len, d);
+  return CODEC_OK;
+}
+
+/* Is a string of `len` bytes worth an index when `next` is the next one? */
+static bool counts_as_string(size_t len, size_t next) {
+  return len >= (next < 24         ? 3U
+                 : next <= 0xff    ? 4U
+                 : next <= 0xffff  ? 5U
+                 : next >> 32 == 0 ? 7U
+                                   : 11U);
+}
+
+/*
+** A string in a namespace: a reference when it was written before. Equal
+** short strings have one address in Lua, equal long ones may be written twice.
+*/
+static CodecStatus put_deduped(Encoder *e, unsigned major, const char *s,
+                               size_t len, bool may_refer) {
+  bool is_new = false;
+  if (may_refer && len >= 3) {
+    size_t *number = seen_number(&e->texts, s, &is_new);
+    if (number == NULL)
+      return encode_fail(e, CODEC_MEMORY, "not enough memory");
+    if (*number > 0) {
+      CodecStatus status = put_head(e, MAJOR_TAG, TAG_STRING_REF);
+      return status != CODEC_OK ? status
+                                : put_head(e, MAJOR_UNSIGNED, *number - 1);
+    }
+    if (counts_as_string(len, e->strings))
+      *number = e->strings + 1;
+  }
+  if (counts_as_string(len, e->strings))
+    e->strings++;
+  return put_chars(e, major, s, len);
+}
+
+/* A first look: most strings are short and all ASCII. */
+static inline bool is_ascii(const char *s, size_t len) {
+  uint64_t word, all = 0;
+  uint32_t first, last;
+  if (len >= 8) {
+    for (size_t i = 0; i < len - 8; i += 8) {
+      memcpy(&word, s + i, 8);
+      all |= word;
+    }
+    memcpy(&word, s + len - 8, 8);
+    all |= word;
+  } else if (len >= 4) {
+    memcpy(&first, s, 4);
+    memcpy(&last, s + len - 4, 4);
+    all = first | last;
+  } else
+    for (size_t i = 0; i < len; i++)
+      all |= (uint8_t)s[i];
+  return (all & 0x8080808080808080U) == 0;
+}
+
+static inline bool is_text(const char *s, size_t len) {
+  return (len < 128 && is_ascii(s, len)) ||
+         codec_is_utf8((const uint8_t *)s, len);
+}
+
+static CodecStatus put_string(Encoder *e, int index) {
+  size_t len;
+  const char *s = lua_tolstring(e->L, index, &len);
+  unsigned major = MAJOR_BYTES;
+  if ((e->flags & CODEC_BYTES) == 0) {
+    if (is_text(s, len))
+      major = MAJOR_TEXT;
+    else if ((e->flags & CODEC_TEXT) != 0)
+      return encode_fail(e, CODEC_TYPE, "a string that is not UTF-8");
+  }
+  if ((e->flags & CODEC_DEDUPE) != 0)
+    return put_deduped(e, major, s, len, true);
+  return put_chars(e, major, s, len);
+}
+
+/* A name is text, whatever the options say of strings. */
+CodecStatus encode_name(Encoder *e, const char *s, size_t len) {
+  if ((e->flags & CODEC_DEDUPE) != 0)
+    return put_deduped(e, MAJOR_TEXT, s, len, false);
+  return put_chars(e, MAJOR_TEXT, s, len);
+}
+
+/* --- tables. The table at `t` is on the top of the stack. --- */
+
+/* Scalars are popped some at a time. */
+static CodecStatus put_array(Encoder *e, int t, size_t n, bool holes) {
+  CodecStatus status = put_head(e, MAJOR_ARRAY, n);
+  int at = t;
+  for (size_t i = 1; i <= n && status == CODEC_OK; i++) {
+    int type = lua_rawgeti(e->L, t, (lua_Integer)i);
+    if (type == LUA_TNIL && !holes) {
+      e->careful = true;
+      return (CodecStatus)AGAIN;
+    }
+    status = put_value(e, ++at, type);
+    if (status != CODEC_OK) {
+      lua_settop(e->L, t);
+      lua_pushinteger(e->L, (lua_Integer)i);
+      return encode_fail_under(e, t + 1, status);
+    }
+    if (type > LUA_TSTRING || at == t + AT_ONCE) {
+      lua_settop(e->L, t);
+      at = t;
+    }
+  }
+  lua_settop(e->L, t);
+  return status;
+}
+
+/* The key at `key`, which is below its value, the top. */
+static CodecStatus put_key(Encoder *e, int key) {
+  int type = lua_type(e->L, key);
+  if (type == LUA_TSTRING)
+    return put_string(e, key);
+  if (type == LUA_TLIGHTUSERDATA) {
+    encode_refuse(e, key);
+    return encode_fail_key(e, CODEC_TYPE);
+  }
+  lua_pushvalue(e->L, key);
+  CodecStatus status = put_value(e, key + 2, type);
+  if (status != CODEC_OK)
+    return encode_fail_key(e, status);
+  lua_settop(e->L, key + 1);
+  return CODEC_OK;
+}
+
+/* The pair of the key at t + 1 and the value at t + 2, on the top. */
+static CodecStatus put_pair(Encoder *e, int t) {
+  CodecStatus status = put_key(e, t + 1);
+  if (status != CODEC_OK)
+    return status;
+  status = put_value(e, t + 2, lua_type(e->L, t + 2));
+  return status == CODEC_OK ? status : encode_fail_under(e, t + 1, status);
+}
+
+static CodecStatus put_map(Encoder *e, int t) {
+  lua_State *L = e->L;
+  size_t at = e->b->len, n = 0;
+  CodecStatus status = put_head(e, MAJOR_MAP, 0);
+  if (status != CODEC_OK)
+    return status;
+  lua_pushnil(L);
+  while (lua_next(L, t)) {
+    status = put_pair(e, t);
+    if (status != CODEC_OK)
+      return status;
+    lua_settop(L, t + 1);
+    n++;
+  }
+  return patch_head(e, at, MAJOR_MAP, n);
+}
+
+/* How many pairs, but no more than most + 1. */
+static size_t count_pairs(lua_State *L, int t, size_t most) {
+  size_t n = 0;
+  lua_pushnil(L);
+  while (lua_next(L, t)) {
+    lua_settop(L, t + 1);
+    if (++n > most)
+      break;
+  }
+  lua_settop(L, t);
+  return n;
+}
+
+/* Are all keys in 1..*n, with few holes? A *n of 0 becomes the largest. */
+static bool is_array(lua_State *L, int t, size_t *n) {
+  size_t border = *n, largest = 0, pairs = 0;
+  bool all = true;
+  lua_pushnil(L);
+  while (all && lua_next(L, t)) {
+    lua_Integer key = lua_isinteger(L, t + 1) ? lua_tointeger(L, t + 1) : 0;
+    all = key >= 1 && (border == 0 || (size_t)key <= border);
+    largest = all && (size_t)key > largest ? (size_t)key : largest;
+    lua_settop(L, t + 1);
+    pairs++;
+  }
+  lua_settop(L, t);
+  *n = border == 0 ? largest : border;
+  return all && *n > 0 && *n - pairs <= (*n < 16 ? 8 : *n / 2);
+}
+
+/* --- kinds of tables --- */
+
+static CodecStatus put_plain(Encoder *e, int t) {
+  size_t n = lua_rawlen(e->L, t);
+  if ((e->flags & CODEC_SORTED) != 0) {
+    n = 0;
+    return is_array(e->L, t, &n) ? put_array(e, t, n, true)
+                                 : encode_sorted(e, t);
+  }
+  size_t pairs = n == 0 ? 1 : count_pairs(e->L, t, n);
+  if (pairs == n && !e->careful)
+    return put_array(e, t, n, false);
+  if (pairs <= n && is_array(e->L, t, &n))
+    return put_array(e, t, n, true);
+  return put_map(e, t);
+}
+
+/* --- anything with an identity: at `t`, on the top --- */
+
+/*
+** Tell whether the value at `t` was met before; then it has been written as a
+** reference. In the second pass a value met twice gets its mark.
+*/
+static CodecStatus put_identity(Encoder *e, int t, bool *is_done) {
+  bool is_new;
+  size_t *number = seen_number(&e->seen, lua_topointer(e->L, t), &is_new);
+  if (number == NULL)
+    return encode_fail(e, CODEC_MEMORY, "not enough memory");
+  if (is_new || (e->second && *number == ONCE))
+    return CODEC_OK;
+  if (e->second && *number == TWICE) {
+    *number = MARKED + e->marks++;
+    return put_head(e, MAJOR_TAG, TAG_MARK);
+  }
+  if (!e->second) {
+    *number = TWICE;
+    e->twice = true;
+  }
+  *is_done = true;
+  CodecStatus status = put_head(e, MAJOR_TAG, TAG_REF);
+  return status != CODEC_OK ? status
+         : e->second        ? put_head(e, MAJOR_UNSIGNED, *number - MARKED)
+                            : put_head(e, MAJOR_UNSIGNED, 0);
+}
+
+static CodecStatus put_nested(Encoder *e, int t, int type) {
+  bool is_done = false;
+  if (e->depth >= e->max_depth)
+    return encode_fail_depth(e);
+  if (e->b->len - e->start > e->max_bytes)
+    return encode_fail(e, CODEC_LIMIT, "more than max_bytes");
+  if (!lua_checkstack(e->L, ENCODE_ROOM))
+    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
+  if ((e->flags & CODEC_TREE) == 0) {
+    CodecStatus status = put_identity(e, t, &is_done);
+    if (status != CODEC_OK || is_done)
+      return status;
+  }
+  e->depth++;
+  CodecStatus status =
+      lua_getmetatable(e->L, t) ? encode_object(e, t, type) : put_plain(e, t);
+  e->depth--;
+  return status;
+}
+
+/* The value at `index`; unless it is a scalar that is the top. */
+static CodecStatus put_value(Encoder *e, int index, int type) {
+  switch (type) {
+  case LUA_TNUMBER:
+    return lua_isinteger(e->L, index)
+               ? put_integer(e, lua_tointeger(e->L, index))
+               : put_float(e, lua_tonumber(e->L, index));
+  case LUA_TSTRING:
+    return put_string(e, index);
+  case LUA_TTABLE:
+  case LUA_TUSERDATA:
+    return put_nested(e, index, type);
+  case LUA_TBOOLEAN:
+    return put_head(e, MAJOR_OTHER,
+                    lua_toboolean(e->L, index) ? OTHER_TRUE : OTHER_FALSE);
+  case LUA_TNIL:
+    return put_head(e, MAJOR_OTHER, OTHER_NULL);
+  case LUA_TLIGHTUSERDATA:
+    return lua_touserdata(e->L, index) == NULL
+               ? put_head(e, MAJOR_OTHER, OTHER_NULL)
+               : encode_refuse(e, index);
+  case LUA_TFUNCTION:
+    return encode_function(e, index);
+  default:
+    return encode_refuse(e, index);
+  }
+}
+
+/* --- for the other encode*.c --- */
+
+CodecStatus encode_head(Encoder *e, unsigned major, uint64_t arg) {
+  return put_head(e, major, arg);
+}
+
+CodecStatus encode_value(Encoder *e, int index, int type) {
+  return put_value(e, index, type);
+}
+
+CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
+  return put_array(e, t, n, holes);
+}
+
+CodecStatus encode_map(Encoder *e, int t) {
+  return put_map(e, t);
+}
+
+CodecStatus encode_plain(Encoder *e, int t) {
+  return put_plain(e, t);
+}
+
+CodecStatus encode_pair(Encoder *e, int t) {
+  return put_pair(e, t);
+}
+
+size_t encode_count_pairs(lua_State *L, int t, size_t most) {
+  return count_pairs(L, t, most);
+}
+
+/* --- messages --- */
+
+static CodecStatus put_top(Encoder *e, int index) {
+  int type = lua_type(e->L, index);
+  if ((e->flags & CODEC_DEDUPE) != 0) {
+    seen_clear(&e->texts);
+    e->strings = 0;
+    CodecStatus status = put_head(e, MAJOR_TAG, TAG_NAMESPACE);
+    if (status != CODEC_OK)
+      return status;
+  }
+  if (type <= LUA_TSTRING)
+    return put_value(e, index, type);
+  if (!lua_checkstack(e->L, ENCODE_ROOM))
+    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
+  int top = lua_gettop(e->L);
+  lua_pushvalue(e->L, index);
+  CodecStatus status = put_value(e, top + 1, type);
+  lua_settop(e->L, top);
+  return status;
+}
+
+static CodecStatus put_all(Encoder *e, int first, int n) {
+  for (int i = 0; i < n; i++) {
+    CodecStatus status = put_top(e, first + i);
+    if (status != CODEC_OK) {
+      e->err->value = i + 1;
+      return status;
+    }
+  }
+  if (e->b->len - e->start > e->max_bytes)
+    return encode_fail(e, CODEC_LIMIT, "more than max_bytes");
+  return CODEC_OK;
+}
+
+/* As many passes as it takes, see the top of this file. */
+static CodecStatus put_message(Encoder *e, int first, int n) {
+  for (;;) {
+    CodecStatus status = put_all(e, first, n);
+    bool mark = status == CODEC_OK && e->twice && !e->second;
+    if (!mark && ((int)status != AGAIN || (e->want_guard && !e->guarded)))
+      return status;
+    e->b->len = e->start;
+    e->depth = 0;
+    e->second = mark;
+    if (!mark) {
+      seen_clear(&e->seen);
+      e->twice = false;
+    }
+  }
+}
+
+/* Stack: the encoder, the n values. */
+static int guarded_message(lua_State *L) {
+  Encoder *e = lua_touserdata(L, 1);
+  int n = lua_gettop(L) - 1;
+  lua_newtable(L);
+  e->cache = n + 2;
+  e->err->status = put_message(e, 2, n);
+  return 0;
+}
+
+static CodecStatus call_guarded(Encoder *e, int first, int n) {
+  lua_State *L = e->L;
+  lua_pushcfunction(L, guarded_message);
+  lua_pushlightuserdata(L, e);
+  for (int i = 0; i < n; i++)
+    lua_pushvalue(L, first + i);
+  int result = lua_pcall(L, n + 1, 0, 0);
+  if (result == LUA_OK)
+    return e->err->status;
+  e->err->value = 1;
+  if (result == LUA_ERRMEM)
+    return encode_fail(e, CODEC_MEMORY, "not enough memory");
+  return encode_fail(e, CODEC_HOOK,
+                     lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                    : "a hook raised");
+}
+
+static CodecStatus put_guarded(Encoder *e, int first, int n) {
+  if (!lua_checkstack(e->L, n + ENCODE_ROOM))
+    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
+  int top = lua_gettop(e->L);
+  seen_clear(&e->seen);
+  e->b->len = e->start;
+  e->depth = 0;
+  e->twice = false;
+  e->guarded = true;
+  CodecStatus status = call_guarded(e, first, n);
+  lua_settop(e->L, top);
+  return status;
+}
+
+CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
+                         const CodecOptions *opts, CodecError *err) {
+  Encoder e;
+  e.L = L;
+  e.b = b;
+  e.err = err;
+  e.start = b->len;
+  e.max_bytes = opts->max_bytes == 0 ? SIZE_MAX : opts->max_bytes;
+  e.marks = e.strings = 0;
+  e.flags = opts->flags;
+  e.depth = e.cache = 0;
+  e.max_depth = opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth;
+  e.careful = e.guarded = e.want_guard = e.twice = e.second = false;
+  seen_init(&e.seen);
+  seen_init(&e.texts);
+  CodecStatus status = put_message(&e, first, n);
+  if ((int)status == AGAIN)
+    status = put_guarded(&e, first, n);
+  if (status != CODEC_OK) {
+    int error = errno;
+    b->len = e.start;
+    encode_bracket_path(err);
+    errno = error;
+  }
+  if (e.seen.slots != NULL || e.texts.slots != NULL) {
+    seen_clear(&e.seen);
+    seen_clear(&e.texts);
+  }
+  err->status = status;
+  return status;
+}

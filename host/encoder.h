@@ -1,0 +1,58 @@
+/*
+** encoder.h - what the encode*.c share; for nobody else.
+**
+** Stack discipline: a table (or other value with an identity) is encoded as
+** the top of the stack, at the absolute index `t`; whatever is left above it
+** is popped by who pushed it. Each level has ENCODE_ROOM free slots.
+*/
+#ifndef ENCODER_H
+#define ENCODER_H
+
+#include "codec.h"
+#include "head.h"
+#include "seen.h"
+
+enum { AGAIN = CODEC_HOOK + 1 }; /* a status: write it all again */
+enum { AT_ONCE = 8, ENCODE_ROOM = AT_ONCE + 12 };
+
+typedef struct Encoder {
+  lua_State *L;
+  Buf *b;
+  CodecError *err;
+  size_t start, max_bytes;
+  size_t marks, strings; /* how many were given an index */
+  uint32_t flags;
+  int depth, max_depth;
+  int cache; /* stack index: what hooks made, by object */
+  bool careful, guarded, want_guard, twice, second;
+  Seen seen, texts;
+} Encoder;
+
+CodecStatus encode_head(Encoder *e, unsigned major, uint64_t arg);
+CodecStatus encode_name(Encoder *e, const char *s, size_t len);
+/* The value at `index`; unless it is a scalar that is the top. */
+CodecStatus encode_value(Encoder *e, int index, int type);
+CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes);
+CodecStatus encode_map(Encoder *e, int t);
+CodecStatus encode_plain(Encoder *e, int t);
+/* The key at t + 1 and the value at t + 2, the top. */
+CodecStatus encode_pair(Encoder *e, int t);
+size_t encode_count_pairs(lua_State *L, int t, size_t most);
+
+/* encode_sorted.c: a map in the order of its encoded keys */
+CodecStatus encode_sorted(Encoder *e, int t);
+
+/* encode_object.c: what the registry of names knows */
+CodecStatus encode_object(Encoder *e, int t, int type);
+CodecStatus encode_function(Encoder *e, int index);
+
+/* encode_error.c: the kind of a bad value and the way to it */
+CodecStatus encode_fail(Encoder *e, CodecStatus status, const char *why);
+CodecStatus encode_fail_full(Encoder *e);
+CodecStatus encode_fail_depth(Encoder *e);
+CodecStatus encode_fail_under(Encoder *e, int key, CodecStatus status);
+CodecStatus encode_fail_key(Encoder *e, CodecStatus status);
+CodecStatus encode_refuse(Encoder *e, int index);
+void encode_bracket_path(CodecError *err);
+
+#endif

@@ -1,0 +1,448 @@
+/*
+** lua_feed.c - a job's input becomes chunks.
+** Runs in: parent.  Owns: the draft of a job.
+**
+** Input is read one item at a time, here alone, and never more than the
+** window ahead.  A chunk is a means of transport: how many items it has
+** follows from how long items took so far.
+*/
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "frame.h"
+#include "lua_pool.h"
+
+static const CodecOptions options = {.flags = CODEC_BYTES};
+
+enum {
+  TARGET_NS = 1000000, /* a chunk's time in a worker */
+  MOST_IN_CHUNK = 8192,
+  PER_WORKER = 2,   /* chunks in flight, adaptive */
+  BURST = 256,      /* chunks in flight, given chunksize */
+  ASYNC_PARTS = 64, /* per worker, when nothing is measured */
+  AUTO_WINDOW = 4   /* chunks read ahead per worker */
+};
+
+/* ---- how much ---- */
+
+static uint64_t divide_up(uint64_t n, uint64_t by) {
+  return (n + by - 1) / by;
+}
+
+/* What one worker runs at most in its life bounds a chunk as well. */
+static uint32_t chunk_items(const Job *j) {
+  uint64_t n = 1, workers = pool_size(j->box->pool);
+  bool known = j->total != UINT64_MAX;
+  uint64_t left = known ? j->total - j->fed : UINT64_MAX;
+  if (j->chunksize > 0)
+    n = j->chunksize;
+  else if (j->ns_per_item > 0)
+    n = (uint64_t)(TARGET_NS / j->ns_per_item);
+  else if (j->async && known)
+    n = divide_up(j->total, workers * ASYNC_PARTS);
+  if (j->chunksize == 0 && known && n > divide_up(left, PER_WORKER * workers))
+    n = divide_up(left, PER_WORKER * workers);
+  uint64_t most = j->chunksize == 0 ? pool_max_items(j->box->pool) : 0;
+  if (most > 0 && n > most)
+    n = most;
+  if (j->window > 0 && n > j->window)
+    n = j->window;
+  if (j->chunksize == 0 && n > MOST_IN_CHUNK)
+    n = MOST_IN_CHUNK;
+  return n < 1 ? 1 : (uint32_t)n;
+}
+
+static bool wants_more(const Job *j, uint32_t chunk) {
+  uint64_t workers = pool_size(j->box->pool);
+  uint64_t ahead = j->fed - (j->kind >= JOB_ORDERED ? j->taken : j->settled);
+  if (j->exhausted || j->drafting || j->dropped)
+    return false;
+  if (ahead == 0)
+    return true;
+  if (j->bytes >= j->window_bytes)
+    return false;
+  if (j->window > 0)
+    return ahead + chunk <= j->window;
+  if (j->async && j->total != UINT64_MAX)
+    return true;
+  if (j->kind >= JOB_ORDERED)
+    return ahead + chunk <= AUTO_WINDOW * workers * chunk;
+  if (j->chunksize > 0)
+    return j->chunks < BURST || j->chunks < 4 * workers;
+  return j->chunks < PER_WORKER * workers + 2;
+}
+
+/* ---- items ---- */
+
+static void set_fatal(lua_State *L, int job) {
+  lua_createtable(L, 1, 0);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, 1);
+  lua_setiuservalue(L, job, JOB_FATAL);
+}
+
+/* Pushes what the function yields; their number, or -1 at the end. */
+static int pull_function(lua_State *L, Job *j, int job) {
+  int top = lua_gettop(L);
+  lua_getiuservalue(L, job, JOB_SOURCE);
+  if (lua_pcall(L, 0, LUA_MULTRET, 0) != LUA_OK) {
+    set_fatal(L, job);
+    lua_settop(L, top);
+    j->exhausted = true;
+    return -1;
+  }
+  if (lua_gettop(L) > top && !lua_isnil(L, top + 1))
+    return lua_gettop(L) - top;
+  lua_settop(L, top);
+  j->exhausted = true;
+  return -1;
+}
+
+static int pull_item(lua_State *L, Job *j, int job, int source) {
+  if (source == 0)
+    return pull_function(L, j, job);
+  if (j->fed >= j->total) {
+    j->exhausted = true;
+    return -1;
+  }
+  lua_rawgeti(L, source, (lua_Integer)j->fed + 1);
+  return 1;
+}
+
+/* starmap: the item on top becomes its elements; -1 when it is no table. */
+static int unpack_item(lua_State *L) {
+  int item = lua_gettop(L);
+  if (lua_type(L, item) != LUA_TTABLE)
+    return -1;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, item);
+  lua_pushliteral(L, "n");
+  if (lua_rawget(L, item) == LUA_TNUMBER && lua_isinteger(L, -1))
+    n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  if (n < 0 || n > 1 << 20 || !lua_checkstack(L, (int)n + 1))
+    return -1;
+  for (lua_Integer i = 1; i <= n; i++)
+    lua_rawgeti(L, item, i);
+  lua_remove(L, item);
+  return (int)n;
+}
+
+static void push_encode_error(lua_State *L, Job *j, const CodecError *err,
+                              CodecStatus status, int first, int n) {
+  if (status == CODEC_FULL && errno == EFBIG) {
+    Buf count;
+    CodecError ignored;
+    buf_count(&count);
+    codec_encode(L, first, n, &count, &options, &ignored);
+    lua_pushfstring(L,
+                    "cannot send arguments of %I bytes: the argument region "
+                    "has %I bytes",
+                    (lua_Integer)count.len,
+                    (lua_Integer)pool_most_bytes(j->box->pool));
+  } else if (status == CODEC_FULL) {
+    lua_pushfstring(L, "cannot send the arguments: %s", strerror(errno));
+  } else {
+    lua_pushfstring(L, "cannot send argument %d%s: %s", err->value, err->path,
+                    err->why);
+  }
+  push_error(L, "encode", lua_tostring(L, -1));
+  lua_remove(L, -2);
+}
+
+/* The n values on top become a frame of the draft, and are popped. On failure
+** an error object is left instead. */
+static bool put_item(lua_State *L, Job *j, int n) {
+  Buf *b = &j->draft.buf;
+  size_t mark = b->len;
+  int first = lua_gettop(L) - n + 1;
+  CodecError err;
+  CodecStatus status = CODEC_FULL;
+  if (frame_put(b, n) == 0)
+    status = codec_encode(L, first, n, b, &options, &err);
+  if (status != CODEC_OK) {
+    b->len = mark;
+    push_encode_error(L, j, &err, status, first, n);
+    lua_insert(L, first);
+  }
+  lua_settop(L, first - (status == CODEC_OK));
+  return status == CODEC_OK;
+}
+
+/* ---- chunks ---- */
+
+static void submit_draft(lua_State *L, Job *j, uint64_t first, uint32_t n) {
+  if (n == 0) {
+    pool_drop(j->box->pool, &j->draft);
+    return;
+  }
+  uint64_t bytes = j->draft.buf.len;
+  Chunk c = {.job = j->id, .first = first, .count = n, .attempt = 1};
+  c.fn = j->fn;
+  if (pool_submit(j->box->pool, &j->draft, c) != 0) {
+    j->fed -= n;
+    luaL_error(L, "cannot submit: %s", strerror(errno));
+  }
+  j->chunks++;
+  j->bytes += bytes;
+}
+
+/* Reads up to n items into the draft; how many came in. Stops at one that
+** cannot travel: its error object is left on the stack then. */
+static uint32_t fill_draft(lua_State *L, int job, uint32_t n, bool *refused) {
+  Job *j = lua_touserdata(L, job);
+  uint32_t i = 0;
+  int source = 0;
+  if (lua_getiuservalue(L, job, JOB_SOURCE) == LUA_TTABLE)
+    source = lua_gettop(L);
+  int top = lua_gettop(L);
+  while (i < n && !*refused && j->draft.buf.len < j->window_bytes) {
+    int count = pull_item(L, j, job, source);
+    if (count < 0 || j->dropped)
+      break;
+    j->fed++;
+    if (j->star && (count = unpack_item(L)) < 0) {
+      lua_pushfstring(L, "cannot send item %I: a %s where a sequence belongs",
+                      (lua_Integer)j->fed, luaL_typename(L, top + 1));
+      push_error(L, "encode", lua_tostring(L, -1));
+      *refused = true;
+    } else {
+      *refused = !put_item(L, j, count);
+    }
+    if (!*refused) {
+      lua_settop(L, top);
+      i++;
+    }
+  }
+  if (source != 0 && j->fed >= j->total)
+    j->exhausted = true;
+  return i;
+}
+
+/* Room for what is likely: as much as the chunk before, or long strings. */
+static size_t guess_bytes(lua_State *L, const Job *j, int job, uint32_t n) {
+  size_t guess = 48 * (size_t)n;
+  if (n == 1 && lua_getiuservalue(L, job, JOB_SOURCE) == LUA_TTABLE) {
+    if (lua_rawgeti(L, -1, (lua_Integer)j->fed + 1) == LUA_TSTRING)
+      guess += lua_rawlen(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_settop(L, lua_gettop(L) - (n == 1));
+  return guess;
+}
+
+static void feed_chunk(lua_State *L, int job, uint32_t n) {
+  Job *j = lua_touserdata(L, job);
+  int top = lua_gettop(L);
+  uint64_t first = j->fed + 1;
+  bool refused = false;
+  luaL_checkstack(L, LUA_MINSTACK, "pool input");
+  if (pool_begin(j->box->pool, &j->draft, guess_bytes(L, j, job, n)) != 0)
+    luaL_error(L, "cannot submit: %s", strerror(errno));
+  j->drafting = true;
+  uint32_t got = fill_draft(L, job, n, &refused);
+  j->drafting = false;
+  if (j->dropped || pool_state(j->box->pool) > POOL_CLOSED) {
+    pool_drop(j->box->pool, &j->draft); /* the input ended job or pool */
+    j->fed -= got;
+    lua_settop(L, top);
+    return;
+  }
+  submit_draft(L, j, first, got);
+  if (refused) {
+    set_origin(L, lua_gettop(L), job, j->fed, NULL);
+    job_fail(L, job, j->fed);
+  }
+  lua_settop(L, top);
+}
+
+bool job_feed(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  bool fed = false;
+  uint32_t n;
+  while (wants_more(j, n = chunk_items(j)) &&
+         pool_state(j->box->pool) <= POOL_CLOSED) {
+    feed_chunk(L, job, n);
+    fed = true;
+  }
+  if (j->exhausted)
+    job_unlink(j);
+  return fed;
+}
+
+/* ---- the list of jobs that have input left ---- */
+
+void job_link(Job *j) {
+  Job **at = &j->box->feeding;
+  while (*at != NULL)
+    at = &(*at)->next_feeding;
+  *at = j;
+  j->next_feeding = NULL;
+  j->linked = true;
+}
+
+void job_unlink(Job *j) {
+  if (!j->linked)
+    return;
+  Job **at = &j->box->feeding;
+  while (*at != j)
+    at = &(*at)->next_feeding;
+  *at = j->next_feeding;
+  j->linked = false;
+}
+
+/* ---- starting ---- */
+
+/* A full cache is emptied; what jobs still use lives on with them. */
+static void forget_functions(lua_State *L, PoolBox *box) {
+  int cache = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, cache) != 0; lua_pop(L, 1))
+    pool_undefine(box->pool, lua_touserdata(L, -1));
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, POOL_FUNCTIONS);
+  lua_replace(L, cache);
+  box->n_functions = 1;
+}
+
+/* The definition with the text at `idx`, from the pool's cache. */
+static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
+  enum { MOST = 512 };
+  size_t bytes;
+  const char *text = luaL_checklstring(L, idx, &bytes);
+  lua_getiuservalue(L, 1, POOL_FUNCTIONS);
+  lua_pushvalue(L, idx);
+  lua_rawget(L, -2);
+  Definition *d = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (d == NULL) {
+    d = pool_define(box->pool, (const uint8_t *)text, bytes);
+    if (d == NULL)
+      luaL_error(L, "cannot send the function: %s", strerror(errno));
+    if (box->n_functions++ == MOST)
+      forget_functions(L, box);
+    lua_pushvalue(L, idx);
+    lua_pushlightuserdata(L, d);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 1);
+  d->refs++;
+  return d;
+}
+
+static lua_Integer option(lua_State *L, int opts, const char *name,
+                          lua_Integer standard) {
+  lua_Integer n = standard;
+  if (lua_getfield(L, opts, name) == LUA_TNUMBER)
+    n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static bool flag(lua_State *L, int opts, const char *name) {
+  lua_getfield(L, opts, name);
+  bool set = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return set;
+}
+
+static void set_label(lua_State *L, int job, int label) {
+  lua_pushvalue(L, label);
+  lua_setiuservalue(L, job, JOB_LABEL);
+}
+
+static void set_hooks(lua_State *L, int job, int opts) {
+  if (flag(L, opts, "hooks")) {
+    lua_getfield(L, opts, "hooks");
+    lua_setiuservalue(L, job, JOB_HOOKS);
+  }
+}
+
+/* Pushes the sequence at `args` and the table at `kwargs`; how many. */
+static int push_arguments(lua_State *L, int args, int kwargs) {
+  int n = 0;
+  if (!lua_isnil(L, args)) {
+    lua_pushvalue(L, args);
+    n = unpack_item(L);
+    if (n < 0)
+      return luaL_error(L, "too many arguments");
+  }
+  if (lua_isnil(L, kwargs))
+    return n;
+  lua_pushvalue(L, kwargs);
+  return n + 1;
+}
+
+static size_t string_bytes(lua_State *L, int n) {
+  size_t bytes = 16 * (size_t)n + 16;
+  for (int i = 1; i <= n; i++)
+    if (lua_type(L, -i) == LUA_TSTRING)
+      bytes += lua_rawlen(L, -i);
+  return bytes;
+}
+
+int core_apply(lua_State *L) {
+  enum { FN = 2, LABEL, ARGS, KWARGS, OPTS, JOB };
+  PoolBox *box = check_pool(L, 1);
+  lua_settop(L, OPTS);
+  Job *j = new_job(L, JOB_APPLY);
+  j->fn = check_function(L, box, FN);
+  j->exhausted = true;
+  lua_createtable(L, 1, 1);
+  lua_setiuservalue(L, JOB, JOB_RESULTS);
+  set_label(L, JOB, LABEL);
+  if (!lua_isnil(L, OPTS)) {
+    j->retries = (uint32_t)option(L, OPTS, "retries", 0);
+    set_hooks(L, JOB, OPTS);
+  }
+  int n = push_arguments(L, ARGS, KWARGS);
+  if (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
+      errno != EFBIG)
+    return luaL_error(L, "cannot submit: %s", strerror(errno));
+  if (!put_item(L, j, n)) {
+    job_abandon(j);
+    set_origin(L, lua_gettop(L), JOB, 1, NULL);
+    return lua_error(L);
+  }
+  j->fed = 1;
+  submit_draft(L, j, 1, 1);
+  lua_settop(L, JOB);
+  return 1;
+}
+
+int core_map(lua_State *L) {
+  enum { FN = 2, LABEL, SOURCE, OPTS, JOB };
+  PoolBox *box = check_pool(L, 1);
+  luaL_checktype(L, OPTS, LUA_TTABLE);
+  lua_settop(L, OPTS);
+  Job *j = new_job(L, (JobKind)option(L, OPTS, "kind", JOB_MAP));
+  j->fn = check_function(L, box, FN);
+  j->total = (uint64_t)option(L, OPTS, "total", -1);
+  j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
+  j->retries = (uint32_t)option(L, OPTS, "retries", 0);
+  j->window = (uint64_t)option(L, OPTS, "window", 0);
+  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 1 << 26);
+  j->star = flag(L, OPTS, "star");
+  j->keep = flag(L, OPTS, "keep");
+  j->async = flag(L, OPTS, "async");
+  lua_newtable(L);
+  if (j->kind == JOB_MAP) { /* the first column is there even for no items */
+    lua_newtable(L);
+    lua_rawseti(L, -2, 1);
+  }
+  lua_setiuservalue(L, JOB, JOB_RESULTS);
+  if (j->keep) {
+    lua_newtable(L);
+    lua_setiuservalue(L, JOB, JOB_ERRORS);
+  }
+  lua_pushvalue(L, SOURCE);
+  lua_setiuservalue(L, JOB, JOB_SOURCE);
+  set_label(L, JOB, LABEL);
+  set_hooks(L, JOB, OPTS);
+  job_link(j);
+  job_feed(L, JOB);
+  job_check_done(L, JOB);
+  lua_settop(L, JOB);
+  return 1;
+}

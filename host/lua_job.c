@@ -1,0 +1,464 @@
+/*
+** lua_job.c - finished chunks become a job's results.
+** Runs in: parent.  Owns: the blocks that iterators have not taken yet.
+**
+** Book-keeping is done before any code of the user runs.  What a chunk did
+** not finish is decided here, item by item: an item that had been started by
+** a worker that died is lost (or tried again), the ones behind it run again.
+*/
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "frame.h"
+#include "lua_pool.h"
+#include "state.h"
+#include "sys.h"
+
+static const CodecOptions options = {.flags =
+                                         CODEC_BYTES | CODEC_SHARED_MEMORY};
+
+/* ---- error objects ---- */
+
+void push_error(lua_State *L, const char *kind, const char *message) {
+  lua_createtable(L, 0, 10);
+  lua_pushstring(L, kind);
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, message);
+  lua_setfield(L, -2, "message");
+  luaL_setmetatable(L, ERROR_TYPE);
+}
+
+void wrap_failure(lua_State *L) {
+  static const char *const fields[] = {"kind", "message", "traceback", "value"};
+  int first = lua_gettop(L) - FAILURE_VALUES + 1;
+  lua_createtable(L, 0, 10);
+  for (int i = 0; i < FAILURE_VALUES; i++) {
+    lua_pushvalue(L, first + i);
+    lua_setfield(L, -2, fields[i]);
+  }
+  luaL_setmetatable(L, ERROR_TYPE);
+  lua_replace(L, first);
+  lua_settop(L, first);
+}
+
+static void set_integer(lua_State *L, int t, const char *key, lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_setfield(L, t, key);
+}
+
+void set_origin(lua_State *L, int error, int job, uint64_t index,
+                const Finished *f) {
+  set_integer(L, error, "index", (lua_Integer)index);
+  lua_getiuservalue(L, job, JOB_LABEL);
+  lua_setfield(L, error, "task");
+  if (f == NULL)
+    return;
+  uint32_t attempt = index == f->chunk.first ? f->chunk.attempt : 1;
+  if (f->worker > 0)
+    set_integer(L, error, "worker", f->worker);
+  set_integer(L, error, "pid", f->pid);
+  set_integer(L, error, "attempt", attempt);
+}
+
+static void push_lost(lua_State *L, int job, uint64_t index,
+                      const Finished *f) {
+  int number = sys_why_signal(f->why), status = sys_why_status(f->why);
+  lua_getiuservalue(L, job, JOB_LABEL);
+  const char *label = lua_tostring(L, -1);
+  if (number > 0)
+    lua_pushfstring(L,
+                    "worker %d (pid %d) was killed by %s while running item %I "
+                    "of \"%s\"",
+                    (int)f->worker, f->pid, sys_signal_name(number),
+                    (lua_Integer)index, label);
+  else
+    lua_pushfstring(L,
+                    "worker %d (pid %d) exited with status %d while running "
+                    "item %I of \"%s\"",
+                    (int)f->worker, f->pid, status, (lua_Integer)index, label);
+  push_error(L, "lost", lua_tostring(L, -1));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  int error = lua_gettop(L);
+  set_origin(L, error, job, index, f);
+  if (number > 0) {
+    lua_pushstring(L, sys_signal_name(number));
+    lua_setfield(L, error, "signal");
+  } else {
+    set_integer(L, error, "status", status);
+  }
+}
+
+/* ---- the end of a job ---- */
+
+static void forget_job(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  lua_getiuservalue(L, job, JOB_POOL);
+  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)j->id);
+  lua_pop(L, 2);
+}
+
+/* hooks[name](the n values on top), once, in protected mode; pops them. */
+static void call_hook(lua_State *L, int job, const char *name, int n) {
+  int first = lua_gettop(L) - n + 1;
+  if (lua_getiuservalue(L, job, JOB_HOOKS) != LUA_TTABLE ||
+      lua_getfield(L, -1, name) == LUA_TNIL) {
+    lua_settop(L, first - 1);
+    return;
+  }
+  lua_insert(L, first);
+  lua_pop(L, 1);
+  if (lua_pcall(L, n, 0, 0) != LUA_OK) {
+    state_warn(L, name);
+    lua_settop(L, first - 1);
+  }
+}
+
+static int push_values(lua_State *L, int job, const Job *j) {
+  if (lua_getiuservalue(L, job, JOB_RESULTS) != LUA_TTABLE)
+    return 0;
+  int results = lua_gettop(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, results);
+  if (j->kind == JOB_APPLY) {
+    lua_getfield(L, results, "n");
+    n = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  }
+  luaL_checkstack(L, (int)n, "too many results");
+  for (lua_Integer i = 1; i <= n; i++)
+    lua_rawgeti(L, results, i);
+  lua_remove(L, results);
+  return (int)n;
+}
+
+/* The error that get() raises: of the lowest item, else of the input. */
+bool job_push_error(lua_State *L, int job) {
+  const Job *j = lua_touserdata(L, job);
+  if (j->failed > 0 && !j->keep &&
+      lua_getiuservalue(L, job, JOB_ERRORS) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, (lua_Integer)j->lowest_failed);
+    lua_remove(L, -2);
+    return true;
+  }
+  if (lua_getiuservalue(L, job, JOB_FATAL) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
+    return true;
+  }
+  lua_pop(L, 1);
+  return false;
+}
+
+int job_push_results(lua_State *L, int job) {
+  return push_values(L, job, lua_touserdata(L, job));
+}
+
+static void complete(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  j->done = true;
+  job_unlink(j);
+  if (j->fn != NULL)
+    pool_undefine(j->box->pool, j->fn);
+  j->fn = NULL;
+  if (j->kind == JOB_MAP) {
+    lua_getiuservalue(L, job, JOB_RESULTS);
+    lua_rawgeti(L, -1, 1);
+    set_integer(L, lua_gettop(L), "n", (lua_Integer)j->settled);
+    if (j->keep) {
+      lua_getiuservalue(L, job, JOB_ERRORS);
+      lua_setfield(L, -2, "errors");
+    }
+    lua_pop(L, 2);
+  }
+  forget_job(L, job);
+}
+
+void job_check_done(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  if (j->done || !j->exhausted || j->settled < j->fed)
+    return;
+  complete(L, job);
+  if (job_push_error(L, job))
+    call_hook(L, job, "error_callback", 1);
+  else
+    call_hook(L, job, "callback", job_push_results(L, job));
+}
+
+void job_end(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  lua_createtable(L, 1, 0);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, 1);
+  lua_setiuservalue(L, job, JOB_FATAL);
+  if (j->kind < JOB_ORDERED)
+    j->failed = 0; /* the end is what get() tells */
+  job_unlink(j);
+  j->exhausted = j->done = true;
+  forget_job(L, job);
+}
+
+/* ---- single items ---- */
+
+void job_fail(lua_State *L, int job, uint64_t index) {
+  Job *j = lua_touserdata(L, job);
+  if (lua_getiuservalue(L, job, JOB_ERRORS) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, job, JOB_ERRORS);
+  }
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, (lua_Integer)index);
+  lua_pop(L, 1);
+  if (j->failed++ == 0 || index < j->lowest_failed)
+    j->lowest_failed = index;
+  j->settled++;
+  if (j->kind >= JOB_ORDERED) {
+    job_queue_local(L, j, index);
+  } else if (!j->keep && !j->dropped) {
+    j->dropped = j->exhausted = true; /* nothing more is begun */
+    job_unlink(j);
+    j->fed -= pool_revoke(j->box->pool, j->id);
+  }
+}
+
+/* Column k of the results, which is made when first needed. */
+static void push_column(lua_State *L, int results, int k, const Job *j) {
+  if (lua_rawgeti(L, results, k) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  bool presize = j->total != UINT64_MAX && j->total < 1 << 26;
+  lua_createtable(L, presize ? (int)j->total : 0, 0);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, results, k);
+}
+
+/* The n values on top are item `index`'s; pops them. */
+static void store(lua_State *L, int results, const Job *j, uint64_t index,
+                  int n) {
+  int first = lua_gettop(L) - n + 1;
+  if (j->kind == JOB_APPLY) {
+    for (int i = n; i >= 1; i--)
+      lua_rawseti(L, results, i);
+    set_integer(L, results, "n", n);
+    return;
+  }
+  for (int k = 2; k <= n; k++) {
+    push_column(L, results, k, j);
+    lua_pushvalue(L, first + k - 1);
+    lua_rawseti(L, -2, (lua_Integer)index);
+    lua_pop(L, 1);
+  }
+  lua_settop(L, first - (n == 0));
+  if (n > 0)
+    lua_rawseti(L, results + 1, (lua_Integer)index);
+}
+
+/* ---- frames ---- */
+
+typedef struct Settling {
+  const Finished *f;
+  int job;
+  uint32_t item; /* of the chunk, from 0 */
+  size_t at;
+} Settling;
+
+/* One frame of `size` bytes: pushes its values, or an error object. Their
+** number, or -1. May raise a memory error. */
+int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
+  size_t head = 0, body = 0;
+  CodecError err;
+  int n = frame_get(bytes, size, &head);
+  int values = n == FRAME_FAILURE ? FAILURE_VALUES : n;
+  *used = size; /* what follows bad bytes cannot be trusted either */
+  if (n == FRAME_BAD || !lua_checkstack(L, values < 0 ? 4 : values + 4)) {
+    push_error(L, "decode", "cannot decode the results: no frame");
+    return -1;
+  }
+  if (codec_decode_raw(L, bytes + head, size - head, &body, values, &options,
+                       &err) != CODEC_OK) {
+    lua_pushfstring(L, "cannot decode the results: %s", err.why);
+    push_error(L, "decode", lua_tostring(L, -1));
+    lua_remove(L, -2);
+    return -1;
+  }
+  *used = head + body;
+  if (n != FRAME_FAILURE)
+    return n;
+  wrap_failure(L);
+  return -1;
+}
+
+/* 1: the Settling, 2: the job. Protected: decoding needs memory. */
+static int store_items(lua_State *L) {
+  enum { JOB = 2, RESULTS = 3, FIRST_COLUMN = 4 };
+  Settling *s = lua_touserdata(L, 1);
+  const Finished *f = s->f;
+  Job *j = lua_touserdata(L, JOB);
+  lua_getiuservalue(L, JOB, JOB_RESULTS);
+  if (j->kind == JOB_MAP)
+    push_column(L, RESULTS, 1, j);
+  int top = lua_gettop(L);
+  while (s->item < f->result.finished) {
+    uint64_t index = f->chunk.first + s->item;
+    size_t used;
+    int n =
+        push_frame(L, f->result.bytes + s->at, f->result.size - s->at, &used);
+    if (n >= 0) {
+      store(L, RESULTS, j, index, n);
+      j->settled++;
+    } else {
+      set_origin(L, lua_gettop(L), JOB, index, f);
+      job_fail(L, JOB, index);
+    }
+    lua_settop(L, top);
+    s->at += used;
+    s->item++;
+  }
+  return 0;
+}
+
+/* Out of memory, or a decode hook raised: that item fails. */
+static void fail_decoding(lua_State *L, Settling *s) {
+  uint64_t index = s->f->chunk.first + s->item;
+  lua_pushfstring(L, "cannot decode the results: %s", lua_tostring(L, -1));
+  push_error(L, "decode", lua_tostring(L, -1));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  set_origin(L, lua_gettop(L), s->job, index, s->f);
+  job_fail(L, s->job, index);
+  s->at += frame_skip(s->f->result.bytes + s->at, s->f->result.size - s->at, 1);
+  s->item++;
+}
+
+static void store_all(lua_State *L, int job, const Finished *f) {
+  Settling s = {.f = f, .job = job};
+  for (;;) {
+    lua_pushcfunction(L, store_items);
+    lua_pushlightuserdata(L, &s);
+    lua_pushvalue(L, job);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK)
+      return;
+    fail_decoding(L, &s);
+  }
+}
+
+/* ---- blocks ---- */
+
+static void queue_block(Job *j, Block *b) {
+  Block **at = j->kind == JOB_ORDERED ? &j->first : j->last;
+  if (j->kind == JOB_ORDERED && j->first != NULL) {
+    Block *newest = (Block *)(void *)((char *)j->last - offsetof(Block, next));
+    if (newest->first < b->first)
+      at = j->last;
+  }
+  while (*at != NULL && (*at)->first < b->first)
+    at = &(*at)->next;
+  b->next = *at;
+  *at = b;
+  if (b->next == NULL)
+    j->last = &b->next;
+}
+
+static Block *new_block(lua_State *L, const Finished *f, size_t size) {
+  Block *b = malloc(sizeof *b + size);
+  if (b == NULL)
+    luaL_error(L, "not enough memory");
+  *b = (Block){.size = size};
+  if (f != NULL) {
+    b->first = f->chunk.first;
+    b->count = f->result.finished;
+    b->attempt = f->chunk.attempt;
+    b->worker = f->worker;
+    b->pid = f->pid;
+    memcpy(b->bytes, f->result.bytes, size);
+  }
+  return b;
+}
+
+void job_queue_local(lua_State *L, Job *j, uint64_t index) {
+  Block *b = new_block(L, NULL, 0);
+  b->first = index;
+  b->count = 1;
+  b->local = true;
+  queue_block(j, b);
+}
+
+static void queue_all(lua_State *L, Job *j, const Finished *f) {
+  if (f->result.finished == 0)
+    return;
+  queue_block(j, new_block(L, f, f->result.size));
+  j->settled += f->result.finished;
+  j->bytes += f->result.size;
+}
+
+/* ---- a finished chunk ---- */
+
+static void measure(Job *j, const Finished *f) {
+  if (f->result.finished == 0)
+    return;
+  double now = (double)f->busy_ns / f->result.finished;
+  j->ns_per_item = j->ns_per_item > 0 ? (j->ns_per_item + now) / 2 : now;
+}
+
+/* How many items of the chunk are settled, and what becomes of the rest. */
+static uint32_t judge(lua_State *L, int job, const Finished *f,
+                      uint32_t *attempt) {
+  Job *j = lua_touserdata(L, job);
+  uint32_t used = f->result.finished;
+  *attempt = used == 0 ? f->chunk.attempt : 1;
+  if (f->result.state == SLOT_LOST && f->result.running &&
+      used < f->chunk.count) {
+    if (*attempt <= j->retries && !j->dropped) {
+      ++*attempt;
+    } else {
+      uint64_t index = f->chunk.first + used++;
+      push_lost(L, job, index, f);
+      job_fail(L, job, index);
+      *attempt = 1;
+    }
+  }
+  if (j->dropped && used < f->chunk.count) {
+    j->fed -= f->chunk.count - used;
+    used = f->chunk.count;
+  }
+  return used;
+}
+
+static void report_progress(lua_State *L, int job) {
+  const Job *j = lua_touserdata(L, job);
+  if (lua_getiuservalue(L, job, JOB_HOOKS) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_pushinteger(L, (lua_Integer)j->settled);
+  if (j->total != UINT64_MAX || j->exhausted)
+    lua_pushinteger(L, (lua_Integer)(j->exhausted ? j->fed : j->total));
+  else
+    lua_pushnil(L);
+  call_hook(L, job, "progress", 2);
+}
+
+void job_settle(lua_State *L, int job, const Finished *f) {
+  Job *j = lua_touserdata(L, job);
+  uint32_t attempt;
+  luaL_checkstack(L, LUA_MINSTACK, "pool results");
+  measure(j, f);
+  j->chunks--;
+  j->bytes -= f->chunk.bytes < j->bytes ? f->chunk.bytes : j->bytes;
+  if (j->kind >= JOB_ORDERED)
+    queue_all(L, j, f);
+  else
+    store_all(L, job, f);
+  uint32_t used = judge(L, job, f, &attempt);
+  if (used < f->chunk.count)
+    j->chunks++;
+  pool_settle(j->box->pool, f, used, attempt);
+  report_progress(L, job);
+  job_check_done(L, job);
+}

@@ -1,0 +1,448 @@
+/*
+** lua_pool.c - the pool: open, pump, wait, end.
+** Runs in: parent.  Owns: the Pool in its userdata.
+** All waiting of the parent happens in pump_and_wait.
+*/
+#include "lua_pool.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lua_core.h"
+#include "sys.h"
+
+static const double NS_PER_S = 1e9;
+
+PoolBox *check_pool(lua_State *L, int idx) {
+  PoolBox *box = luaL_checkudata(L, idx, POOL_TYPE);
+  if (box->pool == NULL)
+    luaL_error(L, "pool is not open");
+  if (box->pid != sys_getpid())
+    luaL_error(L, "pool belongs to another process");
+  return box;
+}
+
+/* ---- time ---- */
+
+uint64_t check_deadline(lua_State *L, int idx) {
+  if (lua_isnoneornil(L, idx))
+    return UINT64_MAX;
+  double s = luaL_checknumber(L, idx);
+  if (!(s >= 0))
+    luaL_argerror(L, idx, "timeout is negative or not a number");
+  if (s > 1e9)
+    return UINT64_MAX;
+  return sys_now_ns() + (uint64_t)(s * NS_PER_S);
+}
+
+int raise_timeout(lua_State *L, const char *what) {
+  push_error(L, "timeout", what);
+  return lua_error(L);
+}
+
+/* ---- pumping ---- */
+
+/* Pushes job `id`, or nil. */
+static int push_job(lua_State *L, int idx, uint64_t id) {
+  static const int lists[] = {POOL_JOBS, POOL_ITERATORS};
+  for (int i = 0; i < 2; i++) {
+    lua_getiuservalue(L, idx, lists[i]);
+    if (lua_rawgeti(L, -1, (lua_Integer)id) == LUA_TUSERDATA) {
+      lua_remove(L, -2);
+      return LUA_TUSERDATA;
+    }
+    lua_pop(L, 2);
+  }
+  lua_pushnil(L);
+  return LUA_TNIL;
+}
+
+static void settle(lua_State *L, int idx, const Finished *f) {
+  PoolBox *box = lua_touserdata(L, idx);
+  if (push_job(L, idx, f->chunk.job) == LUA_TUSERDATA)
+    job_settle(L, lua_gettop(L), f);
+  else /* nobody wants it any more */
+    pool_settle(box->pool, f, f->chunk.count, 1);
+  lua_pop(L, 1);
+}
+
+static Job *feeding_after(const PoolBox *box, uint64_t id) {
+  Job *j = box->feeding;
+  while (j != NULL && j->id <= id)
+    j = j->next_feeding;
+  return j;
+}
+
+static void feed_all(lua_State *L, int idx) {
+  PoolBox *box = lua_touserdata(L, idx);
+  Job *j;
+  for (uint64_t id = 0; (j = feeding_after(box, id)) != NULL;) {
+    id = j->id;
+    if (push_job(L, idx, id) == LUA_TUSERDATA) {
+      job_feed(L, lua_gettop(L));
+      job_check_done(L, lua_gettop(L));
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* Why nothing runs any more: an error value. */
+static void push_reason(lua_State *L, const PoolBox *box) {
+  uint8_t frame[TABLE_ERROR_BYTES];
+  size_t used;
+  if (pool_state(box->pool) == POOL_TERMINATED) {
+    push_error(L, "terminated", "the pool was terminated");
+    return;
+  }
+  size_t n = pool_start_error(box->pool, (char *)frame, sizeof frame);
+  if (n > 0)
+    push_frame(L, frame, n, &used);
+  else
+    push_error(L, "lost", "the pool is broken: its workers die at start");
+}
+
+/* Jobs may end jobs (callbacks), so each round starts anew. */
+static void end_all(lua_State *L, int idx, int list) {
+  for (;;) {
+    lua_getiuservalue(L, idx, list);
+    lua_pushnil(L);
+    if (lua_next(L, -2) == 0)
+      break;
+    int job = lua_gettop(L);
+    Job *j = lua_touserdata(L, job);
+    push_reason(L, j->box);
+    j->cut_short = true;
+    job_free_blocks(j);
+    job_end(L, job);
+    lua_settop(L, job - 3);
+  }
+  lua_pop(L, 1);
+}
+
+bool pool_pump(lua_State *L, int idx) {
+  PoolBox *box = check_pool(L, idx);
+  bool settled = false;
+  Finished f;
+  luaL_checkstack(L, LUA_MINSTACK, "pool");
+  while (pool_next(box->pool, &f)) {
+    settle(L, idx, &f);
+    settled = true;
+  }
+  if (pool_state(box->pool) >= POOL_TERMINATED) {
+    end_all(L, idx, POOL_JOBS);
+    end_all(L, idx, POOL_ITERATORS);
+    return true;
+  }
+  if (box->feeding != NULL)
+    feed_all(L, idx);
+  else if (pool_state(box->pool) == POOL_CLOSED)
+    pool_close(box->pool); /* and drained, when nothing is outstanding */
+  return settled;
+}
+
+static bool run_serial(lua_State *L, int idx) {
+  PoolBox *box = lua_touserdata(L, idx);
+  Finished f = {0};
+  Buf out;
+  if (!pool_is_serial(box->pool) || !pool_serial_next(box->pool, &f.chunk))
+    return false;
+  buf_init(&out);
+  const Chunk *c = &f.chunk;
+  Task task = {.fn = c->fn->number,
+               .definition = c->fn->text,
+               .definition_bytes = c->fn->bytes,
+               .args = c->heap + c->from,
+               .args_bytes = c->bytes,
+               .job = c->job,
+               .first = c->first,
+               .count = c->count,
+               .attempt = c->attempt};
+  _Atomic uint32_t cut = 0, progress = 0;
+  _Atomic uint64_t bytes = 0;
+  uint64_t begin_ns = sys_now_ns();
+  runner_run(&box->runner, &task, &out, (TaskMeter){&cut, &progress, &bytes});
+  f.busy_ns = sys_now_ns() - begin_ns;
+  f.pid = box->pid;
+  f.result = (Completion){.state = SLOT_DONE,
+                          .bytes = out.base,
+                          .size = out.len,
+                          .finished = task.finished};
+  settle(L, idx, &f);
+  buf_clear(&out);
+  return true;
+}
+
+/* A handler of the host may have set a hook: an instruction of Lua lets it
+** run, and raise. */
+void let_hooks_run(lua_State *L) {
+  if (luaL_loadstring(L, "local interrupted = true") == LUA_OK)
+    lua_call(L, 0, 0);
+  else
+    lua_pop(L, 1);
+}
+
+bool pump_and_wait(lua_State *L, int idx, uint32_t enough, uint64_t deadline) {
+  PoolBox *box = check_pool(L, idx);
+  if (pool_pump(L, idx) || run_serial(L, idx))
+    return true;
+  int64_t left = SYS_FOREVER;
+  if (deadline != UINT64_MAX) {
+    uint64_t now = sys_now_ns();
+    left = deadline > now ? (int64_t)(deadline - now) : 0;
+  }
+  if (box->pool == NULL)
+    return true;
+  PoolWait how = pool_wait(box->pool, enough, left);
+  if (how == WAIT_SIGNAL)
+    let_hooks_run(L);
+  return how != WAIT_TIMEOUT || sys_now_ns() < deadline;
+}
+
+/* ---- ending ---- */
+
+static int m_close(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  pool_pump(L, 1);
+  pool_mark_closed(box->pool);
+  if (box->feeding == NULL)
+    pool_close(box->pool);
+  return 0;
+}
+
+static int m_terminate(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  if (pool_state(box->pool) < POOL_TERMINATED)
+    pool_pump(L, 1); /* what is done keeps its results */
+  pool_terminate(box->pool);
+  pool_pump(L, 1);
+  return 0;
+}
+
+/* Iterators whose user does not come back: their input ends here. */
+static void cut_iterators(lua_State *L, PoolBox *box) {
+  while (box->feeding != NULL) {
+    Job *j = box->feeding;
+    job_unlink(j);
+    if (push_job(L, 1, j->id) == LUA_TUSERDATA && !j->exhausted) {
+      int job = lua_gettop(L);
+      j->exhausted = true;
+      lua_createtable(L, 1, 0);
+      lua_pushliteral(L, "pool is closed");
+      lua_rawseti(L, -2, 1);
+      lua_setiuservalue(L, job, JOB_FATAL);
+      job_check_done(L, job);
+    }
+    lua_settop(L, 2);
+  }
+}
+
+static int m_join(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  uint64_t deadline = check_deadline(L, 2);
+  lua_settop(L, 2);
+  if (pool_state(box->pool) == POOL_OPEN)
+    return luaL_error(L, "pool is still running: close or terminate it first");
+  for (;;) {
+    pool_pump(L, 1);
+    bool idle = pool_outstanding(box->pool) == 0;
+    if (idle && pool_state(box->pool) == POOL_CLOSED) {
+      cut_iterators(L, box);
+      pool_close(box->pool);
+    }
+    if (pool_is_ended(box->pool) && pool_state(box->pool) >= POOL_DRAINED)
+      return 0;
+    if (run_serial(L, 1))
+      continue;
+    if (!pump_and_wait(L, 1, 1, deadline) && !pool_is_ended(box->pool))
+      return raise_timeout(L,
+                           "the workers have not ended within the time given");
+  }
+}
+
+/* Workers are killed and seen dead, or given up after a moment. */
+static void stop_now(PoolBox *box) {
+  static const uint64_t patience_ns = 100000000;
+  uint64_t end = sys_now_ns() + patience_ns;
+  pool_terminate(box->pool);
+  while (!pool_is_ended(box->pool) && sys_now_ns() < end)
+    pool_wait(box->pool, 1, (int64_t)(end - sys_now_ns()));
+}
+
+static int m__gc(lua_State *L) {
+  PoolBox *box = luaL_checkudata(L, 1, POOL_TYPE);
+  Pool *pool = box->pool;
+  if (pool == NULL || box->pid != sys_getpid())
+    return 0;
+  if (pool_state(pool) == POOL_OPEN) {
+    lua_getiuservalue(L, 1, POOL_NAME);
+    lua_pushfstring(L, "tidepool: pool \"%s\" was not closed",
+                    lua_tostring(L, -1));
+    lua_warning(L, lua_tostring(L, -1), 0);
+  }
+  stop_now(box);
+  box->pool = NULL;
+  pool_free(pool);
+  runner_close(&box->runner);
+  return 0;
+}
+
+static int m__tostring(lua_State *L) {
+  static const char *const names[] = {"open", "closed", "closed", "terminated",
+                                      "broken"};
+  PoolBox *box = luaL_checkudata(L, 1, POOL_TYPE);
+  lua_getiuservalue(L, 1, POOL_NAME);
+  const char *name = lua_tostring(L, -1);
+  if (box->pool == NULL)
+    lua_pushfstring(L, "tidepool.pool \"%s\" (collected)", name);
+  else if (pool_is_serial(box->pool))
+    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, serial)", name,
+                    names[pool_state(box->pool)]);
+  else
+    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, %d workers)", name,
+                    names[pool_state(box->pool)], (int)pool_size(box->pool));
+  return 1;
+}
+
+/* ---- event loops ---- */
+
+static int m_step(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  uint64_t deadline =
+      lua_isnoneornil(L, 2) ? sys_now_ns() : check_deadline(L, 2);
+  lua_settop(L, 1);
+  pool_poll(box->pool);
+  bool happened = pool_pump(L, 1);
+  while (run_serial(L, 1))
+    happened = true;
+  while (!happened && sys_now_ns() < deadline)
+    happened = pump_and_wait(L, 1, 1, deadline) && pool_pump(L, 1);
+  pool_poll(box->pool);
+  pool_pump(L, 1); /* what finished before the parent was armed again */
+  lua_pushboolean(L, happened);
+  return 1;
+}
+
+static int m_pollfd(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  pool_poll(box->pool);
+  lua_pushinteger(L, pool_fd(box->pool));
+  return 1;
+}
+
+static int m_events(lua_State *L) {
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int m_timeout(lua_State *L) {
+  lua_pushnil(L);
+  return 1;
+}
+
+/* state, size: for the Lua side. */
+static int m_state(lua_State *L) {
+  static const char *const names[] = {"open", "closed", "closed", "terminated",
+                                      "broken"};
+  PoolBox *box = check_pool(L, 1);
+  pool_pump(L, 1);
+  lua_pushstring(L, names[pool_state(box->pool)]);
+  lua_pushinteger(L, pool_size(box->pool));
+  if (pool_state(box->pool) < POOL_TERMINATED)
+    return 2;
+  push_reason(L, box);
+  return 3;
+}
+
+/* ---- opening ---- */
+
+static lua_Integer field(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  lua_Integer n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static void set_lists(lua_State *L, int box) {
+  for (int i = POOL_JOBS; i <= POOL_FUNCTIONS; i++) {
+    lua_newtable(L);
+    if (i == POOL_ITERATORS) {
+      lua_createtable(L, 0, 1);
+      lua_pushliteral(L, "v");
+      lua_setfield(L, -2, "__mode");
+      lua_setmetatable(L, -2);
+    }
+    lua_setiuservalue(L, box, i);
+  }
+  lua_getfield(L, 1, "name");
+  lua_setiuservalue(L, box, POOL_NAME);
+}
+
+static int start_serial(lua_State *L, PoolBox *box, const PoolSpec *spec) {
+  Buf failure;
+  size_t used;
+  buf_init(&failure);
+  box->runner.items_left = UINT64_MAX;
+  box->runner.depth = spec->depth;
+  box->runner.most_bytes = SIZE_MAX / 4;
+  if (runner_open(&box->runner, core_module()) != 0)
+    return luaL_error(L, "not enough memory");
+  if (runner_start(&box->runner, spec->options, spec->options_bytes,
+                   &failure) == 0)
+    return 0;
+  push_frame(L, failure.base, failure.len, &used);
+  buf_clear(&failure);
+  return lua_error(L);
+}
+
+/* core.open{processes =, max_items =, window_bytes =, options =, name =} */
+static int core_open(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  enum { DEEPEST = 2 };
+  uint32_t depth = core_depth(L) + 1;
+  if (depth > DEEPEST)
+    return luaL_error(L, "pools can be nested %d deep", DEEPEST);
+  PoolBox *box = lua_newuserdatauv(L, sizeof *box, POOL_VALUES);
+  *box = (PoolBox){.pid = sys_getpid()};
+  set_lists(L, 2);
+  luaL_setmetatable(L, POOL_TYPE);
+  PoolSpec spec = {.processes = (uint32_t)field(L, "processes"),
+                   .depth = depth,
+                   .max_items = (uint64_t)field(L, "max_items"),
+                   .window_bytes = (uint64_t)field(L, "window_bytes")};
+  lua_getfield(L, 1, "options");
+  spec.options = (const uint8_t *)luaL_checklstring(L, -1, &spec.options_bytes);
+  lua_getfield(L, 1, "digests");
+  spec.digests = lua_tostring(L, -1);
+  if (pool_open(&box->pool, &spec, core_nursery(L)) != 0)
+    return luaL_error(L, "cannot start a pool of %d processes: %s",
+                      (int)spec.processes, strerror(errno));
+  if (spec.processes == 0)
+    start_serial(L, box, &spec);
+  lua_settop(L, 2);
+  return 1;
+}
+
+void open_pools(lua_State *L) {
+  static const luaL_Reg meta[] = {
+      {"__gc", m__gc}, {"__tostring", m__tostring}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"close", m_close},   {"terminate", m_terminate}, {"join", m_join},
+      {"step", m_step},     {"pollfd", m_pollfd},       {"getfd", m_pollfd},
+      {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", core_open},
+                                       {"apply", core_apply},
+                                       {"map", core_map},
+                                       {"state", m_state},
+                                       {NULL, NULL}};
+  luaL_newmetatable(L, POOL_TYPE);
+  luaL_setfuncs(L, meta, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_setfield(L, -2, "pool_type"); /* for lua/tidepool/pool.lua to finish */
+  luaL_setfuncs(L, functions, 0);
+}

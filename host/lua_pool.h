@@ -1,0 +1,142 @@
+/*
+** lua_pool.h - what the files of the pool's Lua face share.
+**
+** lua_pool.c   the pool: open, pump, wait, end
+** lua_feed.c   a job's input becomes chunks
+** lua_job.c    finished chunks become a job's results
+** lua_result.c what the user holds: AsyncResult and imap's iterator
+*/
+#ifndef LUA_POOL_H
+#define LUA_POOL_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+#include "pool.h"
+#include "task.h"
+
+#define POOL_TYPE "tidepool.pool"
+#define RESULT_TYPE "tidepool.result"
+#define ITERATOR_TYPE "tidepool.iterator"
+#define ERROR_TYPE "tidepool.error" /* registry: metatable of error objects */
+
+typedef struct Job Job;
+
+typedef struct PoolBox {
+  Pool *pool;    /* NULL: collected */
+  Runner runner; /* serial mode */
+  Job *feeding;  /* jobs with input left, a list */
+  uint64_t last_job;
+  uint32_t n_functions; /* in the cache of definitions */
+  int pid;              /* of the process that made it */
+  bool failed;          /* its jobs were told that it is terminated or broken */
+} PoolBox;
+
+/* User values of a pool. */
+enum { POOL_JOBS = 1, POOL_ITERATORS, POOL_FUNCTIONS, POOL_NAME, POOL_VALUES };
+
+typedef enum JobKind {
+  JOB_APPLY,
+  JOB_MAP,
+  JOB_ORDERED,  /* imap */
+  JOB_UNORDERED /* imap_unordered */
+} JobKind;
+
+/* Results of an iterator that wait to be taken, as they came. */
+typedef struct Block {
+  struct Block *next;
+  uint64_t first;
+  uint32_t count, taken;
+  uint32_t worker, attempt;
+  int pid;
+  bool local; /* one failure, made here: it is in JOB_ERRORS */
+  size_t size, at;
+  uint8_t bytes[];
+} Block;
+
+struct Job {
+  PoolBox *box;
+  Job *next_feeding;
+  uint64_t id;
+  JobKind kind;
+  Definition *fn;
+  bool star;  /* items are sequences to unpack */
+  bool keep;  /* on_error = "keep" */
+  bool async; /* nobody is waiting: feed it all */
+  bool exhausted, drafting, linked;
+  bool dropped; /* failed: nothing more is begun */
+  bool done;
+  bool cut_short;     /* the pool ended before its input did */
+  uint32_t chunksize; /* 0: by measured time */
+  uint32_t retries;
+  uint64_t window; /* items; 0: by measured time */
+  uint64_t window_bytes;
+  uint64_t total; /* UINT64_MAX: not known */
+  uint64_t fed, settled, taken, failed, lowest_failed;
+  uint64_t chunks, bytes; /* in flight or waiting to be taken */
+  double ns_per_item;     /* 0: not measured yet */
+  Draft draft;
+  Block *first, **last;
+};
+
+/* User values of a job. */
+enum {
+  JOB_POOL = 1,
+  JOB_SOURCE,
+  JOB_RESULTS, /* apply: values; map: columns */
+  JOB_ERRORS,  /* index -> error object */
+  JOB_HOOKS,   /* {callback =, error_callback =, progress =} or nil */
+  JOB_LABEL,   /* the function's name for people */
+  JOB_FATAL,   /* {error}: of the input, or of the pool's end */
+  JOB_VALUES = JOB_FATAL
+};
+
+/* ---- lua_pool.c ---- */
+PoolBox *check_pool(lua_State *L, int idx);
+/* Collects, settles, feeds; never sleeps. The pool is at `idx`. True: some
+** chunk was settled, or the pool's jobs have ended. */
+bool pool_pump(lua_State *L, int idx);
+/* Pumps; when nothing came of it sleeps until something happened, but not
+** beyond the deadline (false then). A signal lets Lua's hooks run; they may
+** raise. */
+bool pump_and_wait(lua_State *L, int idx, uint32_t enough, uint64_t deadline);
+/* Seconds at idx become a moment in ns; nil and infinity: UINT64_MAX. */
+uint64_t check_deadline(lua_State *L, int idx);
+void let_hooks_run(lua_State *L);
+int raise_timeout(lua_State *L, const char *what);
+void open_pools(lua_State *L); /* adds to the table on top */
+
+/* ---- lua_feed.c ---- */
+void job_link(Job *j);
+void job_unlink(Job *j);
+bool job_feed(lua_State *L, int job); /* did it submit anything? */
+int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
+int core_map(lua_State *L);   /* (pool, fn, label, source, opts) */
+
+/* ---- lua_job.c ---- */
+/* The job is on the stack at `job`; the completion is settled in any case. */
+void job_settle(lua_State *L, int job, const Finished *f);
+/* Item `index` failed with the error object on top of the stack (popped). */
+void job_fail(lua_State *L, int job, uint64_t index);
+void job_check_done(lua_State *L, int job);
+/* Ends it with the error value on top of the stack (popped). */
+void job_end(lua_State *L, int job);
+/* Pushes an error object: kind, message; the rest is for the caller to set. */
+void push_error(lua_State *L, const char *kind, const char *message);
+/* {kind, message, traceback, value} from a failure frame's values on top. */
+void wrap_failure(lua_State *L);
+int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used);
+void job_queue_local(lua_State *L, Job *j, uint64_t index);
+bool job_push_error(lua_State *L, int job);  /* false: there is none */
+int job_push_results(lua_State *L, int job); /* how many */
+void set_origin(lua_State *L, int error, int job, uint64_t index,
+                const Finished *f);
+
+/* ---- lua_result.c ---- */
+void open_results(lua_State *L); /* adds to the table on top */
+/* A job userdata, listed in its pool (at 1); not yet fed. */
+Job *new_job(lua_State *L, JobKind kind);
+void job_abandon(Job *j); /* its user is gone: take back what waits */
+void job_free_blocks(Job *j);
+
+#endif

@@ -1,0 +1,278 @@
+/*
+** lua_result.c - what the user holds: AsyncResult and imap's iterator.
+** Runs in: parent.  Owns: the Job in its userdata.
+*/
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "lua_pool.h"
+
+/* ---- life ---- */
+
+Job *new_job(lua_State *L, JobKind kind) {
+  PoolBox *box = lua_touserdata(L, 1);
+  Job *j = lua_newuserdatauv(L, sizeof *j, JOB_VALUES);
+  int job = lua_gettop(L);
+  *j = (Job){.box = box, .kind = kind, .total = UINT64_MAX};
+  j->id = ++box->last_job;
+  j->last = &j->first;
+  luaL_setmetatable(L, kind >= JOB_ORDERED ? ITERATOR_TYPE : RESULT_TYPE);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, job, JOB_POOL);
+  lua_getiuservalue(L, 1, kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
+  lua_pushvalue(L, job);
+  lua_rawseti(L, -2, (lua_Integer)j->id);
+  lua_pop(L, 1);
+  return j;
+}
+
+void job_free_blocks(Job *j) {
+  while (j->first != NULL) {
+    Block *b = j->first;
+    j->first = b->next;
+    free(b);
+  }
+  j->last = &j->first;
+}
+
+void job_abandon(Job *j) {
+  Pool *pool = j->box->pool;
+  job_free_blocks(j);
+  job_unlink(j);
+  if (pool != NULL && j->draft.buf.base != NULL && !j->drafting)
+    pool_drop(pool, &j->draft);
+  if (pool != NULL && j->fn != NULL) {
+    pool_revoke(pool, j->id);
+    pool_undefine(pool, j->fn);
+  }
+  j->fn = NULL;
+  j->exhausted = j->dropped = j->done = true;
+}
+
+static Job *check_job(lua_State *L) {
+  Job *j = luaL_testudata(L, 1, RESULT_TYPE);
+  return j != NULL ? j : luaL_checkudata(L, 1, ITERATOR_TYPE);
+}
+
+/* Nobody wants it any more: its chunks in workers are dropped as they end. */
+static int m_abandon(lua_State *L) {
+  Job *j = check_job(L);
+  if (j->box->pool == NULL)
+    return 0;
+  lua_getiuservalue(L, 1, JOB_POOL);
+  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)j->id);
+  job_abandon(j);
+  return 0;
+}
+
+static int m__gc(lua_State *L) {
+  Job *j = check_job(L);
+  job_abandon(j);
+  return 0;
+}
+
+/* ---- AsyncResult ---- */
+
+static uint32_t enough(const Job *j) {
+  uint64_t n = j->exhausted ? j->chunks : j->chunks / 2;
+  return n < 1 ? 1 : (uint32_t)n;
+}
+
+/* False when the deadline passed first. The job is at 1. */
+static bool wait_done(lua_State *L, const Job *j, uint64_t deadline) {
+  lua_getiuservalue(L, 1, JOB_POOL);
+  int pool = lua_gettop(L);
+  while (!j->done)
+    if (!pump_and_wait(L, pool, enough(j), deadline) && !j->done)
+      return false;
+  lua_settop(L, pool - 1);
+  return true;
+}
+
+static int m_get(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  uint64_t deadline = check_deadline(L, 2);
+  if (!wait_done(L, j, deadline)) {
+    lua_pushfstring(L, "no result within the time given: %I of %I items done",
+                    (lua_Integer)j->settled, (lua_Integer)j->fed);
+    return raise_timeout(L, lua_tostring(L, -1));
+  }
+  if (job_push_error(L, 1))
+    return lua_error(L);
+  return job_push_results(L, 1);
+}
+
+static int m_wait(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  lua_pushboolean(L, wait_done(L, j, check_deadline(L, 2)));
+  return 1;
+}
+
+static void look(lua_State *L, const Job *j) {
+  if (j->done || j->box->pool == NULL)
+    return;
+  lua_getiuservalue(L, 1, JOB_POOL);
+  pool_pump(L, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
+static int m_ready(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  look(L, j);
+  lua_pushboolean(L, j->done);
+  return 1;
+}
+
+static int m_successful(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  look(L, j);
+  if (!j->done)
+    return luaL_error(L, "result is not ready");
+  lua_pushboolean(L, !job_push_error(L, 1));
+  return 1;
+}
+
+static int m__tostring(lua_State *L) {
+  Job *j = check_job(L);
+  const char *state = "pending";
+  if (j->done)
+    state = job_push_error(L, 1) ? "failed" : "done";
+  else if (j->settled > 0 || pool_is_running(j->box->pool, j->id))
+    state = "running";
+  lua_pushfstring(L, "tidepool.result (%s)", state);
+  return 1;
+}
+
+/* ---- imap's iterator ---- */
+
+/* The next block whose item may be taken now, or NULL. */
+static Block *ready_block(const Job *j) {
+  Block *b = j->first;
+  if (b != NULL && j->kind == JOB_ORDERED &&
+      b->first + b->taken != j->taken + 1)
+    return NULL;
+  return b;
+}
+
+static void drop_block(Job *j) {
+  Block *b = j->first;
+  j->first = b->next;
+  if (j->first == NULL)
+    j->last = &j->first;
+  j->bytes -= b->size < j->bytes ? b->size : j->bytes;
+  free(b);
+}
+
+/* Pushes the values of item `index`, or an error object; number or -1. */
+static int take_values(lua_State *L, Block *b, uint64_t index) {
+  if (b->local) {
+    lua_getiuservalue(L, 1, JOB_ERRORS);
+    lua_rawgeti(L, -1, (lua_Integer)index);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, (lua_Integer)index);
+    lua_remove(L, -2);
+    return -1;
+  }
+  size_t used;
+  int n = push_frame(L, b->bytes + b->at, b->size - b->at, &used);
+  b->at += used;
+  if (n < 0) {
+    Finished f = {.worker = b->worker, .pid = b->pid};
+    f.chunk.first = b->first;
+    f.chunk.attempt = b->attempt;
+    set_origin(L, lua_gettop(L), 1, index, &f);
+  }
+  return n;
+}
+
+/* i, values ... or, for a failed item, i, nil, err (kept) or a raise. */
+static int take(lua_State *L, Job *j, Block *b) {
+  uint64_t index = b->first + b->taken++;
+  j->taken++;
+  lua_pushinteger(L, (lua_Integer)index);
+  int n = take_values(L, b, index);
+  if (b->taken == b->count)
+    drop_block(j);
+  if (n >= 0)
+    return n + 1;
+  if (!j->keep)
+    return lua_error(L);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 3;
+}
+
+static int at_end(lua_State *L, Job *j) {
+  if (lua_getiuservalue(L, 1, JOB_FATAL) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, 1);
+    if (!j->cut_short) { /* of the input: raised once */
+      lua_pushnil(L);
+      lua_setiuservalue(L, 1, JOB_FATAL);
+    }
+    return lua_error(L);
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+static int iterator_next(lua_State *L, uint64_t deadline) {
+  Job *j = luaL_checkudata(L, 1, ITERATOR_TYPE);
+  Block *b;
+  lua_settop(L, 1);
+  if ((b = ready_block(j)) != NULL && b->taken + 1 < b->count)
+    return take(L, j, b); /* the common case: in the middle of a block */
+  if (j->box->pool != NULL && !j->done) {
+    lua_getiuservalue(L, 1, JOB_POOL);
+    pool_pump(L, 2);
+    while ((b = ready_block(j)) == NULL && !j->done)
+      if (!pump_and_wait(L, 2, 1, deadline) && ready_block(j) == NULL)
+        return raise_timeout(L, "no further result within the time given");
+    lua_settop(L, 1);
+  }
+  b = ready_block(j);
+  return b != NULL ? take(L, j, b) : at_end(L, j);
+}
+
+static int m__call(lua_State *L) {
+  return iterator_next(L, UINT64_MAX);
+}
+
+static int m_next(lua_State *L) {
+  return iterator_next(L, check_deadline(L, 2));
+}
+
+static void new_type(lua_State *L, const char *name, const luaL_Reg *meta,
+                     const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, meta, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+void open_results(lua_State *L) {
+  static const luaL_Reg result_meta[] = {
+      {"__gc", m__gc}, {"__tostring", m__tostring}, {NULL, NULL}};
+  static const luaL_Reg result_methods[] = {{"get", m_get},
+                                            {"wait", m_wait},
+                                            {"ready", m_ready},
+                                            {"successful", m_successful},
+                                            {NULL, NULL}};
+  static const luaL_Reg iterator_meta[] = {{"__gc", m__gc},
+                                           {"__close", m_abandon},
+                                           {"__call", m__call},
+                                           {"__tostring", m__tostring},
+                                           {NULL, NULL}};
+  static const luaL_Reg iterator_methods[] = {{"next", m_next}, {NULL, NULL}};
+  new_type(L, RESULT_TYPE, result_meta, result_methods);
+  new_type(L, ITERATOR_TYPE, iterator_meta, iterator_methods);
+  lua_pushcfunction(L, m_abandon);
+  lua_setfield(L, -2, "abandon");
+  lua_pushcfunction(L, m_get);
+  lua_setfield(L, -2, "get");
+}

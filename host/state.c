@@ -1,0 +1,123 @@
+/*
+** state.c - fresh Lua states for workers.
+** Runs in: workers, and the parent in serial mode.  Owns: nothing.
+*/
+#include "state.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys.h"
+
+/*
+** Lua seeds the hashing of its strings with the time and two addresses.
+** Forks of one process would draw the same seed within a second, so the
+** address of the state is moved by a random block below it.
+*/
+static lua_State *new_with_own_seed(void) {
+  uint16_t random;
+  sys_random(&random, sizeof random);
+  void *below = malloc(16 + (size_t)random);
+  lua_State *L = luaL_newstate();
+  free(below);
+  return L;
+}
+
+static void seed_math(lua_State *L) {
+  lua_Integer seed[2];
+  sys_random(seed, sizeof seed);
+  lua_getglobal(L, LUA_MATHLIBNAME);
+  lua_getfield(L, -1, "randomseed");
+  lua_pushinteger(L, seed[0]);
+  lua_pushinteger(L, seed[1]);
+  lua_call(L, 2, 0);
+  lua_pop(L, 1);
+}
+
+static int open_all(lua_State *L) {
+  lua_CFunction module = lua_tocfunction(L, 1);
+  luaL_openlibs(L);
+  seed_math(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, module);
+  lua_setfield(L, -2, "tidepool");
+  return 0;
+}
+
+lua_State *state_new(lua_CFunction module) {
+  lua_State *L = new_with_own_seed();
+  if (L == NULL)
+    return NULL;
+  lua_pushcfunction(L, open_all);
+  lua_pushcfunction(L, module);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    lua_close(L);
+    return NULL;
+  }
+  return L;
+}
+
+/* The last line of a worker's stack is the C code that called the task. */
+static void push_traceback(lua_State *L, lua_State *from) {
+  static const char last[] = "\n\t[C]: in ?";
+  luaL_traceback(L, from, NULL, 1);
+  size_t n;
+  const char *text = lua_tolstring(L, -1, &n);
+  size_t cut = sizeof last - 1;
+  if (n > cut && memcmp(text + n - cut, last, cut) == 0)
+    lua_pushlstring(L, text, n - cut);
+}
+
+int state_on_error(lua_State *L) {
+  lua_settop(L, 1);
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 1);
+  push_traceback(L, L);
+  lua_rawseti(L, 2, 2);
+  lua_settop(L, 2);
+  return 1;
+}
+
+static void out_of_patience(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  luaL_error(L, "__tostring ran for too long");
+}
+
+static int describe(lua_State *L) {
+  enum { MOST_INSTRUCTIONS = 10000000 };
+  if (lua_type(L, 1) == LUA_TTABLE || lua_type(L, 1) == LUA_TUSERDATA) {
+    if (luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL) {
+      lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+      return 1;
+    }
+    lua_sethook(L, out_of_patience, LUA_MASKCOUNT, MOST_INSTRUCTIONS);
+  }
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+void state_describe(lua_State *L, int idx) {
+  lua_Hook hook = lua_gethook(L);
+  int mask = lua_gethookmask(L), count = lua_gethookcount(L);
+  idx = lua_absindex(L, idx);
+  lua_pushcfunction(L, describe);
+  lua_pushvalue(L, idx);
+  int status = lua_pcall(L, 1, 1, 0);
+  lua_sethook(L, hook, mask, count);
+  if (status == LUA_OK)
+    return;
+  lua_pop(L, 1);
+  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, idx));
+}
+
+void state_warn(lua_State *L, const char *what) {
+  state_describe(L, -1);
+  lua_warning(L, "tidepool: ", 1);
+  lua_warning(L, what, 1);
+  lua_warning(L, ": ", 1);
+  lua_warning(L, lua_tostring(L, -1), 0);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,23 @@
+/*
+** state.h - fresh Lua states for workers.
+*/
+#ifndef STATE_H
+#define STATE_H
+
+#include <lua.h>
+
+/* All libraries open, `module` preloaded as "tidepool", own random seeds.
+** NULL without memory. */
+lua_State *state_new(lua_CFunction module);
+
+/* Message handler: replaces the error value by {value, traceback}. */
+int state_on_error(lua_State *L);
+
+/* Pushes the text of the value at idx as an uncaught error would show it.
+** A __tostring that raises, or runs for ever, does no harm. */
+void state_describe(lua_State *L, int idx);
+
+/* Warns about the error value on top: "tidepool: what: text". */
+void state_warn(lua_State *L, const char *what);
+
+#endif

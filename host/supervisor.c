@@ -1,0 +1,373 @@
+/*
+** supervisor.c - birth, death and rebirth of workers.
+** Runs in: supervisor (and, at the bottom, parent).  Owns: the seats.
+** Never: Lua, tasks, the parent's heap.
+**
+** One thread, all signals blocked, asleep until something happens:
+**
+**   a child died      look who, forget its pid, reap, repair its task
+*(table.c),
+**                     kill what it left behind, seat a new one, wake sleepers
+**   a child stopped   wake others for the work it had been woken for
+**   the parent writes look at the stop word
+**   the parent ended  kill everybody, end
+**   a seat is due     a worker that died without having had a task comes back
+**                     after 0, 1, 2, 4 ... 1000 ms; after max(8, 2 W) starts in
+**                     a row of which none got ready, the pool is broken
+**
+** Workers die with the supervisor (PDEATHSIG); the parent sees its end of the
+** pair hang up, keeps what is done, and opens another supervisor.
+**
+** Where supervisors come from, and why, stands in nursery.c.
+*/
+#define _POSIX_C_SOURCE 200809L
+#include "supervisor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "digest.h"
+#include "supervisor_child.h"
+
+enum { TAG_CHILDREN, TAG_PARENT, TAG_HOST };
+static const uint64_t MS = 1000000;
+static const uint64_t EARLY_NS = 1000000000; /* a death this soon is early */
+static const uint32_t MOST_DELAY_MS = 1000;
+
+typedef struct Seat {
+  int pid; /* 0: empty */
+  uint32_t generation;
+  uint32_t delay_ms;
+  uint64_t born_ns;
+  uint64_t due_ns; /* empty: when to fill it */
+} Seat;
+
+typedef struct Sup {
+  Table table;
+  const SupervisorStart *start;
+  int children_fd, parent_fd, poll_fd, pid;
+  Seat *seat;
+  uint32_t n, alive, failed_starts;
+} Sup;
+
+/* ---- birth ---- */
+
+static void become_worker(Sup *s, uint32_t w) {
+  int event_fd = s->table.event_fd;
+  sys_keep_fds(&event_fd, 1);
+  if (!sys_become_worker(s->pid))
+    sys_exit(0);
+  sys_mark((int)w + 1, sys_getpid());
+  s->start->child(&s->table, &s->start->brief, w, s->seat[w].generation);
+  sys_exit(0);
+}
+
+static int seat_worker(Sup *s, uint32_t w) {
+  Seat *seat = &s->seat[w];
+  table_reset_lane(&s->table, w);
+  seat->generation++;
+  int pid = sys_fork();
+  if (pid == 0)
+    become_worker(s, w);
+  if (pid < 0)
+    return -1;
+  seat->pid = pid;
+  seat->born_ns = sys_now_ns();
+  s->alive++;
+  return 0;
+}
+
+static void seat_due(Sup *s, uint64_t now) {
+  for (uint32_t w = 0; w < s->n; w++) {
+    Seat *seat = &s->seat[w];
+    if (seat->pid != 0 || seat->due_ns > now)
+      continue;
+    if (seat_worker(s, w) != 0) /* the system is full: try again */
+      seat->due_ns = now + 100 * MS;
+  }
+}
+
+static int64_t until_next_seat(const Sup *s) {
+  uint64_t first = UINT64_MAX, now = sys_now_ns();
+  if (s->alive == s->n || table_stopping(&s->table) != STOP_NOT)
+    return SYS_FOREVER;
+  for (uint32_t w = 0; w < s->n; w++)
+    if (s->seat[w].pid == 0 && s->seat[w].due_ns < first)
+      first = s->seat[w].due_ns;
+  return first <= now ? 0 : (int64_t)(first - now);
+}
+
+/* ---- death ---- */
+
+static void leave(void) {
+  sys_kill_strays(0, NULL, 0);
+  sys_reap_all(100 * (int64_t)MS);
+  sys_exit(0);
+}
+
+static void kill_workers(Sup *s) {
+  for (uint32_t w = 0; w < s->n; w++)
+    sys_kill(s->seat[w].pid);
+}
+
+static void give_up(Sup *s) {
+  table_break(&s->table);
+  table_stop(&s->table, STOP_NOW);
+  table_wake_parent(&s->table);
+  kill_workers(s);
+}
+
+static void kill_strays_of(Sup *s, int pid) {
+  int *alive = malloc(sizeof *alive * s->n);
+  for (uint32_t w = 0; alive != NULL && w < s->n; w++)
+    alive[w] = s->seat[w].pid;
+  if (alive != NULL)
+    sys_kill_strays(pid, alive, (int)s->n);
+  free(alive);
+}
+
+/* How long the seat stays empty, and whether the pool can go on at all. */
+static void judge(Sup *s, Seat *seat, WorkerPhase phase, bool held) {
+  uint64_t now = sys_now_ns();
+  bool early = now - seat->born_ns < EARLY_NS;
+  uint32_t most = 2 * s->n < 8 ? 8 : 2 * s->n;
+  bool started = phase == PHASE_READY || phase == PHASE_LEAVING;
+  seat->due_ns = now;
+  if (started && (held || phase == PHASE_LEAVING || !early)) {
+    seat->delay_ms = 0;
+  } else {
+    seat->due_ns += seat->delay_ms * MS;
+    seat->delay_ms = seat->delay_ms == 0 ? 1 : seat->delay_ms * 2;
+    if (seat->delay_ms > MOST_DELAY_MS)
+      seat->delay_ms = MOST_DELAY_MS;
+  }
+  s->failed_starts = started ? 0 : s->failed_starts + 1;
+  if (s->failed_starts >= most)
+    give_up(s);
+}
+
+static void bury(Sup *s, int pid, int why) {
+  uint32_t w = 0;
+  while (w < s->n && s->seat[w].pid != pid)
+    w++;
+  if (w == s->n) { /* a stray that came to us */
+    sys_reap(pid);
+    return;
+  }
+  s->seat[w].pid = 0; /* forgotten first: nobody kills a reused number */
+  sys_reap(pid);
+  s->alive--;
+  bool held = table_repair(&s->table, w, why);
+  kill_strays_of(s, pid);
+  if (table_stopping(&s->table) == STOP_NOT)
+    judge(s, &s->seat[w], table_phase(&s->table, w), held);
+}
+
+static void tend_children(Sup *s) {
+  int pid, why = 0;
+  ReapKind kind;
+  sys_clear_children_event(s->children_fd);
+  while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE)
+    if (kind == REAP_DEAD)
+      bury(s, pid, why);
+  if (table_stopping(&s->table) == STOP_NOT)
+    seat_due(s, sys_now_ns());
+  table_wake_idle(&s->table);
+}
+
+/* ---- the loop ---- */
+
+static void hear_parent(Sup *s) {
+  char byte;
+  long got;
+  while ((got = sys_receive(s->parent_fd, &byte, 1, NULL, NULL)) > 0)
+    continue;
+  bool gone = got == 0 || errno != EAGAIN;
+  if (gone || table_stopping(&s->table) == STOP_NOW)
+    kill_workers(s);
+  if (gone)
+    leave();
+}
+
+static int open_up(Sup *s, const SupervisorStart *start) {
+  s->start = start;
+  s->pid = sys_getpid();
+  s->n = start->brief.shape.workers;
+  s->parent_fd = start->fds[FD_PARENT];
+  if (start->table != NULL)
+    s->table = *start->table;
+  else if (table_attach(&s->table, start->brief.shape, start->fds,
+                        start->fds[FD_EVENT]) != 0)
+    return -1;
+  s->seat = calloc(s->n, sizeof *s->seat);
+  s->poll_fd = sys_poll_new();
+  if (s->seat == NULL || s->children_fd < 0 || s->poll_fd < 0)
+    return -1;
+  if (start->host_fd >= 0)
+    sys_poll_add(s->poll_fd, start->host_fd, TAG_HOST);
+  if (sys_poll_add(s->poll_fd, s->children_fd, TAG_CHILDREN) != 0)
+    return -1;
+  return sys_poll_add(s->poll_fd, s->parent_fd, TAG_PARENT);
+}
+
+static void settle_in(const SupervisorStart *start, int children_fd) {
+  int keep[SUPERVISOR_FDS + 2] = {start->host_fd};
+  for (int i = 0; i < SUPERVISOR_FDS; i++)
+    keep[i + 1] = start->fds[i];
+  keep[SUPERVISOR_FDS + 1] = children_fd;
+  sys_keep_fds(keep, SUPERVISOR_FDS + 2);
+  sys_title("tidepool pool");
+  sys_use_stdio(start->fds[FD_OUT], start->fds[FD_ERR]);
+  sys_use_cwd(start->fds[FD_CWD]);
+}
+
+static void use_environ(Sup *s) {
+  const Brief *brief = &s->start->brief;
+  if (brief->environ_bytes == 0 ||
+      brief->options_bytes > brief->shape.args_bytes - brief->environ_bytes)
+    return;
+  sys_use_environ((char *)s->table.args.base + brief->options_bytes,
+                  brief->environ_bytes);
+}
+
+/* What the parent hashes with, its workers will: load it once, here. */
+static void fetch_digests(Sup *s) {
+  char names[BRIEF_DIGESTS], why[128];
+  memcpy(names, s->start->brief.digests, sizeof names);
+  names[sizeof names - 1] = '\0';
+  for (char *rest = names, *name; (name = strtok_r(rest, " ", &rest));)
+    digest_find(name, why, sizeof why);
+}
+
+/* All workers, or none: the parent hears which. */
+static int seat_all(Sup *s) {
+  for (uint32_t w = 0; w < s->n; w++)
+    if (seat_worker(s, w) != 0)
+      return errno;
+  return 0;
+}
+
+void supervisor_run(const SupervisorStart *start) {
+  Sup s = {.children_fd = sys_become_supervisor()};
+  settle_in(start, s.children_fd);
+  int error = open_up(&s, start) == 0 ? 0 : errno;
+  if (error == 0) {
+    use_environ(&s);
+    fetch_digests(&s);
+    error = seat_all(&s);
+  }
+  sys_send(s.parent_fd, &error, sizeof error, NULL, 0);
+  if (error != 0) {
+    kill_workers(&s);
+    leave();
+  }
+  for (;;) {
+    uint32_t tags[SYS_MAX_EVENTS];
+    if (table_stopping(&s.table) != STOP_NOT && s.alive == 0)
+      leave();
+    int n = sys_poll_wait(s.poll_fd, tags, until_next_seat(&s));
+    for (int i = 0; i < n; i++) {
+      if (tags[i] == TAG_HOST) {
+        kill_workers(&s);
+        leave();
+      }
+      if (tags[i] == TAG_PARENT)
+        hear_parent(&s);
+    }
+    tend_children(&s);
+  }
+}
+
+/* ---- the parent's end ---- */
+
+static int ask_nursery(Nursery *n, const SupervisorStart *start) {
+  for (int tries = 0; tries < 2; tries++) {
+    if (n->fd < 0 && nursery_open(n, n->child) != 0)
+      return -1;
+    if (sys_send(n->fd, &start->brief, sizeof start->brief, start->fds,
+                 SUPERVISOR_FDS) == 0)
+      return 0;
+    nursery_close(n); /* it was killed */
+  }
+  return -1;
+}
+
+static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
+  int host = sys_getpid();
+  s->pid = sys_fork();
+  if (s->pid != 0)
+    return s->pid > 0 ? 0 : -1;
+  sys_close(parent);
+  start->host_fd = sys_pidfd(host);
+  supervisor_run(start);
+  return -1;
+}
+
+/* Waits for its first word: an errno, or nothing when it is gone. */
+static int hear_supervisor(const Supervisor *s) {
+  int error = EAGAIN; /* gone without a word: it could not be forked */
+  int poll_fd = sys_poll_new();
+  if (poll_fd < 0 || sys_poll_add(poll_fd, s->fd, 0) != 0)
+    return errno;
+  uint32_t tags[SYS_MAX_EVENTS];
+  while (sys_poll_wait(poll_fd, tags, SYS_FOREVER) < 0 && errno == EINTR)
+    continue;
+  sys_receive(s->fd, &error, sizeof error, NULL, NULL);
+  sys_close(poll_fd);
+  return error;
+}
+
+int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
+                    const Brief *brief) {
+  int ends[2];
+  if (sys_pair(ends) != 0)
+    return -1;
+  *s = (Supervisor){.fd = ends[0]};
+  SupervisorStart start = {.brief = *brief, .host_fd = -1, .child = n->child};
+  int *fds = start.fds;
+  fds[FD_CONTROL] = t->control.fd;
+  fds[FD_ARGS] = t->args.fd;
+  fds[FD_RESULTS] = t->results.fd;
+  fds[FD_EVENT] = t->event_fd;
+  fds[FD_PARENT] = ends[1];
+  fds[FD_OUT] = sys_copy_stdio(1);
+  fds[FD_ERR] = sys_copy_stdio(2);
+  fds[FD_CWD] = sys_open_cwd();
+  bool sendable = true;
+  for (int i = 0; i < SUPERVISOR_FDS; i++)
+    sendable = sendable && fds[i] >= 0;
+  start.table = sendable ? NULL : t;
+  int failed =
+      sendable ? ask_nursery(n, &start) : fork_supervisor(s, &start, ends[0]);
+  int error = errno;
+  for (int i = FD_PARENT; i < SUPERVISOR_FDS; i++)
+    sys_close(fds[i]);
+  if (failed == 0)
+    error = hear_supervisor(s);
+  if (error == 0 && failed == 0)
+    return 0;
+  supervisor_close(s);
+  errno = error;
+  return -1;
+}
+
+void supervisor_look(const Supervisor *s) {
+  char byte = 0;
+  sys_send(s->fd, &byte, 1, NULL, 0);
+}
+
+bool supervisor_is_gone(const Supervisor *s) {
+  char byte;
+  long got = sys_receive(s->fd, &byte, 1, NULL, NULL);
+  return got == 0 || (got < 0 && errno != EAGAIN);
+}
+
+void supervisor_close(Supervisor *s) {
+  static const int64_t patience_ns = 100000000;
+  sys_close(s->fd);
+  s->fd = -1;
+  if (s->pid > 0)
+    sys_wait(s->pid, patience_ns);
+  s->pid = 0;
+}

@@ -1,0 +1,97 @@
+/*
+** sys.h - the OS door: memory, time, wake-ups, processes.
+** Nothing here knows Lua or tasks.  Functions return 0 or -1 with errno
+** unless they say otherwise; EINTR never leaves but where it is named.
+*/
+#ifndef SYS_H
+#define SYS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* time: monotonic, in ns */
+uint64_t sys_now_ns(void);
+int sys_sleep_ns(uint64_t ns); /* -1 with EINTR when a signal ended it */
+
+/* memory shared with processes forked later or handed its descriptor */
+typedef struct Shared {
+  uint8_t *base;
+  size_t bytes;
+  int fd; /* -1: anonymous, only a fork of this process can reach it */
+} Shared;
+
+int sys_shared_new(Shared *s, size_t bytes, size_t least_bytes);
+int sys_shared_open(Shared *s, int fd, size_t bytes); /* takes the fd */
+void sys_shared_free(Shared *s);
+int sys_shared_readonly(const Shared *s);   /* for this process, from now on */
+int sys_back(void *base, size_t bytes);     /* memory is there, else ENOMEM */
+void sys_discard(void *base, size_t bytes); /* gives whole pages back */
+size_t sys_page_bytes(void);
+void sys_random(void *to, size_t bytes);
+
+/* wake-ups */
+void sys_futex_wait(_Atomic uint32_t *word, uint32_t value);
+void sys_futex_wake(_Atomic uint32_t *word);
+int sys_event_new(void);     /* an eventfd, or -1 */
+bool sys_event_kick(int fd); /* false: the descriptor is gone */
+void sys_event_clear(int fd);
+int sys_pair(int fds[2]); /* two connected ends, message by message */
+int sys_poll_new(void);
+int sys_poll_add(int poll_fd, int fd, uint32_t tag);
+void sys_poll_remove(int poll_fd, int fd);
+
+enum { SYS_FOREVER = -1 };
+enum { SYS_MAX_EVENTS = 4 };
+/* Waits; tags of what is readable or hung up. -1 with EINTR on a signal. */
+int sys_poll_wait(int poll_fd, uint32_t tags[SYS_MAX_EVENTS],
+                  int64_t timeout_ns);
+void sys_close(int fd);
+
+/* messages with descriptors over a pair; n fds, at most SYS_MAX_FDS */
+enum { SYS_MAX_FDS = 8 };
+int sys_send(int fd, const void *bytes, size_t n, const int *fds, int n_fds);
+/* bytes read, 0 at the end, -1 (EAGAIN when nothing is there); *n_fds is
+** the room in `fds` on entry and the number received on return */
+long sys_receive(int fd, void *bytes, size_t n, int *fds, int *n_fds);
+
+/* processes */
+int sys_getpid(void);
+int sys_fork(void);        /* all signals stay blocked in the child */
+void sys_exit(int status); /* at once: no atexit, no flush */
+int sys_pidfd(int pid);    /* readable when it has ended; -1 where unknown */
+bool sys_is_parent(int pid);
+void sys_kill(int pid);
+int sys_wait(int pid, int64_t timeout_ns); /* reap one child of ours */
+void sys_keep_fds(const int *keep, int n); /* closes all others above 2 */
+int sys_open_cwd(void);                    /* the root when it was deleted */
+void sys_use_cwd(int fd);
+/* Takes both; -1 and the standard input become /dev/null. */
+void sys_use_stdio(int out, int err);
+int sys_copy_stdio(int fd);                /* /dev/null when it is not open */
+void sys_title(const char *text);          /* what ps shows, 15 bytes */
+size_t sys_environ(char *to, size_t room); /* bytes it takes, NUL between */
+void sys_use_environ(char *block, size_t bytes); /* keeps pointing into it */
+
+/* roles: what a process of ours is before it does anything else */
+void sys_become_nursery(void);          /* children reap themselves */
+int sys_become_supervisor(void);        /* returns a fd readable at SIGCHLD */
+bool sys_become_worker(int supervisor); /* false: the supervisor is gone */
+
+typedef enum ReapKind { REAP_NONE, REAP_STOPPED, REAP_DEAD } ReapKind;
+/* Looks who died, without reaping; *why is a wait status. */
+ReapKind sys_reap_peek(int *pid, int *why);
+void sys_reap(int pid);
+void sys_reap_all(int64_t timeout_ns); /* that are dead or dying */
+void sys_clear_children_event(int fd);
+void sys_mark(int number, int pid); /* strays of this process carry it */
+void sys_kill_strays(int pid, const int *workers, int n); /* 0: all */
+int sys_why_killed(void);    /* the wait status of a SIGKILL */
+int sys_why_signal(int why); /* 0: it exited */
+int sys_why_status(int why);
+const char *sys_signal_name(int number); /* "SIGKILL" */
+
+int sys_cpu_count(void); /* affinity mask and cgroup quota counted, >= 1 */
+
+#endif

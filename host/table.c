@@ -1,0 +1,572 @@
+/*
+** table.c - the slot table: how tasks travel between processes.
+** Runs in: parent, supervisor, workers.  Owns: the control region.
+**
+** The truth about a task is one 64-bit word, state | owner | generation:
+**
+**   FREE --submit (parent)--> READY --claim: one CAS (worker w)--> CLAIMED(w)
+**   READY --revoke: CAS (parent)--> FREE
+**   CLAIMED(w) --finish: store (w)--> DONE(w) --release (parent)--> FREE
+**   CLAIMED(w) --repair (supervisor, w is reaped)--> LOST(w) --release--> FREE
+**
+** Laws.
+** 1. The slot word is the truth; all else is a hint, may be wrong, may be
+**    repeated: ring cells, bitmaps, the kick.
+** 2. A claim and its attribution are one CAS.
+** 3. Only the reaped are repaired: no store of theirs can still come.
+** 4. Every sleep has two wakers: a worker's is the parent and the supervisor,
+**    the parent's is a worker and the supervisor.
+** 5. No lock in shared memory.
+** 6. The memory safety of parent and supervisor depends on no shared word:
+**    indices are checked against private sizes, each word is read once.
+** 7. The clock is monotonic.
+** 8. Warm memory is used again, never mapped anew.
+** 9. No file, no name.
+**
+** A sleeper says that it sleeps, then looks once more, then sleeps; a waker
+** makes its work visible, then looks who sleeps.  All of it is sequentially
+** consistent, so one of the two sees the other.  A worker's completion ring
+** has twice as many cells as may be unread: the cell being written is never
+** one of the last TABLE_UNREAD that repair compares with.
+*/
+#include "table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELLS = 2 * TABLE_SLOTS, OUT_CELLS = 2 * TABLE_UNREAD };
+enum { BITMAP_WORDS = (TABLE_MAX_WORKERS + 63) / 64 };
+enum { SLOT_BITS = 24, STATE_BITS = 8 };
+
+struct TableHead {
+  TABLE_LINE _Atomic uint64_t tail;  /* the parent writes */
+  TABLE_LINE _Atomic uint64_t head;  /* anyone helps it forward */
+  TABLE_LINE _Atomic uint32_t armed; /* completions until the next kick */
+  TABLE_LINE _Atomic uint32_t stop;
+  _Atomic uint32_t broken;      /* the supervisor or the parent writes */
+  _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
+  _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
+  uint32_t error_bytes;
+  char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
+  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS]; /* sleeping workers */
+  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS]; /* with completions */
+};
+
+/* What belongs to one worker, by who writes it. */
+struct Lane {
+  TABLE_LINE _Atomic uint32_t futex;    /* 0: about to sleep */
+  _Atomic uint32_t wants_room;          /* the worker; the parent clears */
+  TABLE_LINE _Atomic uint64_t out_tail; /* the worker, or repair after it */
+  _Atomic uint32_t phase;               /* the worker */
+  TABLE_LINE _Atomic uint64_t out_head; /* the parent: completions released */
+};
+
+static uint64_t word_of(SlotState state, uint32_t owner, uint64_t generation) {
+  return (uint64_t)state | (uint64_t)owner << STATE_BITS |
+         generation << SLOT_BITS;
+}
+
+static SlotState state_of(uint64_t word) {
+  return (SlotState)(word & 0xff);
+}
+
+static uint32_t owner_of(uint64_t word) {
+  return word >> STATE_BITS & 0xffff;
+}
+
+static uint64_t generation_of(uint64_t word) {
+  return word >> SLOT_BITS;
+}
+
+static uint64_t cell_of(uint32_t slot, uint64_t generation) {
+  return generation << SLOT_BITS | slot;
+}
+
+static uint32_t slot_of(uint64_t cell) {
+  return cell & (TABLE_SLOTS - 1);
+}
+
+static uint32_t words(const Table *t) {
+  return (t->shape.workers + 63) / 64;
+}
+
+static _Atomic uint64_t *out_cell(const Table *t, uint32_t w, uint64_t number) {
+  return t->out + (size_t)w * OUT_CELLS + number % OUT_CELLS;
+}
+
+/* ---- layout ---- */
+
+static size_t lines(size_t bytes) {
+  return (bytes + 127) & ~(size_t)127;
+}
+
+static size_t control_bytes(uint32_t workers) {
+  return lines(sizeof(TableHead)) + CELLS * sizeof(uint64_t) +
+         workers * (sizeof(Lane) + OUT_CELLS * sizeof(uint64_t)) +
+         TABLE_SLOTS * sizeof(Slot);
+}
+
+static void lay_out(Table *t) {
+  uint8_t *at = t->control.base;
+  t->head = (TableHead *)(void *)at;
+  at += lines(sizeof(TableHead));
+  t->cell = (_Atomic uint64_t *)(void *)at;
+  at += CELLS * sizeof(uint64_t);
+  t->lane = (Lane *)(void *)at;
+  at += t->shape.workers * sizeof(Lane);
+  t->out = (_Atomic uint64_t *)(void *)at;
+  at += t->shape.workers * OUT_CELLS * sizeof(uint64_t);
+  t->slot = (Slot *)(void *)at;
+}
+
+uint8_t *table_window(const Table *t, uint32_t worker) {
+  return t->results.base + worker * t->shape.window_bytes;
+}
+
+/* ---- waking ---- */
+
+static bool wake(Table *t, uint32_t w) {
+  _Atomic uint64_t *idle = &t->head->idle[w / 64];
+  uint64_t bit = (uint64_t)1 << w % 64;
+  if (!(atomic_fetch_and(idle, ~bit) & bit))
+    return false;
+  atomic_store(&t->lane[w].futex, 1);
+  sys_futex_wake(&t->lane[w].futex);
+  return true;
+}
+
+static bool wake_one(Table *t) {
+  for (uint32_t i = 0; i < words(t); i++) {
+    uint64_t idle;
+    while ((idle = atomic_load(&t->head->idle[i])) != 0) {
+      uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(idle);
+      if (w >= t->shape.workers)
+        break;
+      if (wake(t, w))
+        return true;
+    }
+  }
+  return false;
+}
+
+uint64_t table_unclaimed(const Table *t) {
+  uint64_t head = atomic_load(&t->head->head);
+  uint64_t tail = atomic_load(&t->head->tail);
+  return tail > head ? tail - head : 0;
+}
+
+void table_wake_idle(Table *t) {
+  uint64_t n = table_unclaimed(t);
+  if (n > t->shape.workers)
+    n = t->shape.workers;
+  while (n-- > 0 && wake_one(t))
+    continue;
+}
+
+void table_wake_parent(Table *t) {
+  atomic_store(&t->head->armed, 0);
+  sys_event_kick(t->event_fd);
+}
+
+void table_arm(Table *t, uint32_t n) {
+  atomic_store(&t->head->armed, n);
+}
+
+void table_stop(Table *t, StopKind kind) {
+  atomic_store(&t->head->stop, kind);
+  for (uint32_t w = 0; w < t->shape.workers; w++) {
+    atomic_fetch_and(&t->head->idle[w / 64], ~((uint64_t)1 << w % 64));
+    atomic_store(&t->lane[w].futex, 1);
+    sys_futex_wake(&t->lane[w].futex);
+  }
+}
+
+StopKind table_stopping(const Table *t) {
+  return (StopKind)atomic_load(&t->head->stop);
+}
+
+void table_break(Table *t) {
+  atomic_store(&t->head->broken, 1);
+}
+
+bool table_is_broken(const Table *t) {
+  return atomic_load(&t->head->broken) != 0;
+}
+
+/* ---- parent ---- */
+
+static int make_private(Table *t) {
+  uint32_t w = t->shape.workers;
+  t->generation = calloc(TABLE_SLOTS, sizeof *t->generation);
+  t->spare = calloc(TABLE_SLOTS, sizeof *t->spare);
+  t->seen = calloc(w, sizeof *t->seen);
+  t->held = calloc(w, sizeof *t->held);
+  t->due = calloc(words(t), sizeof *t->due);
+  if (!t->generation || !t->spare || !t->seen || !t->held || !t->due)
+    return -1;
+  t->n_spare = TABLE_SLOTS;
+  for (uint32_t i = 0; i < TABLE_SLOTS; i++)
+    t->spare[i] = TABLE_SLOTS - 1 - i;
+  return 0;
+}
+
+/* Address space, not memory; under a limit the windows shrink. */
+static int make_shared(Table *t) {
+  enum { LEAST = 1 << 16 };
+  uint32_t w = t->shape.workers;
+  size_t control = control_bytes(w);
+  if (sys_shared_new(&t->control, control, control) != 0)
+    return -1;
+  t->shape.control_bytes = control;
+  if (sys_shared_new(&t->args, t->shape.args_bytes, LEAST * 16) != 0 ||
+      sys_shared_new(&t->results, t->shape.window_bytes * w, LEAST * w) != 0)
+    return -1;
+  t->shape.args_bytes = t->args.bytes;
+  t->shape.window_bytes = t->results.bytes / w & ~(size_t)(LEAST - 1);
+  return 0;
+}
+
+int table_new(Table *t, TableShape shape) {
+  *t = (Table){.shape = shape, .event_fd = -1};
+  t->control.fd = t->args.fd = t->results.fd = -1;
+  t->event_fd = sys_event_new();
+  if (t->event_fd >= 0 && make_private(t) == 0 && make_shared(t) == 0) {
+    lay_out(t);
+    return 0;
+  }
+  int saved = errno;
+  table_free(t);
+  errno = saved;
+  return -1;
+}
+
+void table_free(Table *t) {
+  sys_shared_free(&t->control);
+  sys_shared_free(&t->args);
+  sys_shared_free(&t->results);
+  sys_close(t->event_fd);
+  free(t->generation);
+  free(t->spare);
+  free(t->seen);
+  free(t->held);
+  free(t->due);
+  *t = (Table){.event_fd = -1};
+}
+
+bool table_acquire(Table *t, uint32_t *slot) {
+  if (t->n_spare == 0)
+    return false;
+  *slot = t->spare[--t->n_spare];
+  if (*slot >= atomic_load(&t->head->slots_used))
+    atomic_store(&t->head->slots_used, *slot + 1);
+  return true;
+}
+
+/* Cells of revoked tasks stand in the way until somebody passes them. */
+static void make_cell_room(Table *t, uint64_t tail) {
+  uint64_t head;
+  while (tail - (head = atomic_load(&t->head->head)) >= CELLS) {
+    uint64_t cell = atomic_load(&t->cell[head % CELLS]);
+    uint64_t word = atomic_load(&t->slot[slot_of(cell)].word);
+    if (word != word_of(SLOT_READY, 0, generation_of(cell)))
+      atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
+  }
+}
+
+void table_submit(Table *t, uint32_t i) {
+  Slot *s = &t->slot[i];
+  uint64_t generation = ++t->generation[i];
+  uint64_t tail = atomic_load_explicit(&t->head->tail, memory_order_relaxed);
+  atomic_store_explicit(&s->cut, 0, memory_order_relaxed);
+  atomic_store_explicit(&s->progress, 0, memory_order_relaxed);
+  atomic_store_explicit(&s->result_bytes, 0, memory_order_relaxed);
+  atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
+  make_cell_room(t, tail);
+  atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
+  atomic_store(&t->head->tail, tail + 1);
+  wake_one(t);
+}
+
+bool table_revoke(Table *t, uint32_t i) {
+  uint64_t want = word_of(SLOT_READY, 0, t->generation[i]);
+  uint64_t free_word = word_of(SLOT_FREE, 0, t->generation[i]);
+  if (!atomic_compare_exchange_strong(&t->slot[i].word, &want, free_word))
+    return false;
+  t->spare[t->n_spare++] = i;
+  return true;
+}
+
+SlotState table_state(const Table *t, uint32_t slot) {
+  return state_of(atomic_load(&t->slot[slot].word));
+}
+
+static void take_results(const Table *t, Completion *c) {
+  const Slot *s = &t->slot[c->slot];
+  uint32_t progress = atomic_load(&s->progress);
+  size_t size = atomic_load(&s->result_bytes);
+  size_t at = s->result_at;
+  size_t room = t->shape.window_bytes;
+  if (at > room || size > room - at)
+    at = size = 0; /* a worker gone wild: its items fail to decode */
+  c->bytes = table_window(t, c->worker) + at;
+  c->size = size;
+  c->finished = progress / 2;
+  c->running = progress % 2 != 0;
+}
+
+static bool collect_from(Table *t, uint32_t w, Completion *c) {
+  uint64_t tail = atomic_load(&t->lane[w].out_tail);
+  if (tail > t->seen[w] + OUT_CELLS)
+    tail = t->seen[w] + OUT_CELLS;
+  while (t->seen[w] < tail) {
+    uint64_t cell = atomic_load(out_cell(t, w, t->seen[w]++));
+    uint32_t i = slot_of(cell);
+    uint64_t word = atomic_load(&t->slot[i].word);
+    SlotState state = state_of(word);
+    if (generation_of(cell) != t->generation[i] || owner_of(word) != w ||
+        generation_of(word) != t->generation[i] ||
+        (state != SLOT_DONE && state != SLOT_LOST))
+      continue;
+    *c = (Completion){.slot = i, .worker = w, .state = state};
+    t->held[w]++;
+    take_results(t, c);
+    return true;
+  }
+  return false;
+}
+
+bool table_collect(Table *t, Completion *c) {
+  for (uint32_t i = 0; i < words(t); i++) {
+    if (atomic_load(&t->head->done[i]) != 0)
+      t->due[i] |= atomic_exchange(&t->head->done[i], 0);
+    while (t->due[i] != 0) {
+      uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(t->due[i]);
+      if (w < t->shape.workers && collect_from(t, w, c))
+        return true;
+      t->due[i] &= t->due[i] - 1;
+    }
+  }
+  return false;
+}
+
+bool table_has_completions(const Table *t) {
+  for (uint32_t i = 0; i < words(t); i++)
+    if (t->due[i] != 0 || atomic_load(&t->head->done[i]) != 0)
+      return true;
+  return false;
+}
+
+void table_inspect(const Table *t, uint32_t slot, Completion *c) {
+  uint64_t word = atomic_load(&t->slot[slot].word);
+  uint32_t owner = owner_of(word);
+  *c = (Completion){.slot = slot};
+  c->worker = owner < t->shape.workers ? owner : 0;
+  c->state = state_of(word) == SLOT_DONE ? SLOT_DONE : SLOT_LOST;
+  take_results(t, c);
+}
+
+/* Blocks are freed in order, so the head waits for the last one held. */
+void table_release(Table *t, const Completion *c) {
+  Lane *lane = &t->lane[c->worker];
+  atomic_store(&t->slot[c->slot].word,
+               word_of(SLOT_FREE, 0, t->generation[c->slot]));
+  t->spare[t->n_spare++] = c->slot;
+  if (--t->held[c->worker] > 0)
+    return;
+  atomic_store(&lane->out_head, t->seen[c->worker]);
+  if (atomic_load(&lane->wants_room) && atomic_exchange(&lane->wants_room, 0)) {
+    atomic_store(&lane->futex, 1);
+    sys_futex_wake(&lane->futex);
+  }
+}
+
+size_t table_start_error(const Table *t, char *to, size_t room) {
+  if (atomic_load(&t->head->error_state) != 2)
+    return 0;
+  size_t n = t->head->error_bytes;
+  n = n < TABLE_ERROR_BYTES ? n : TABLE_ERROR_BYTES;
+  n = n < room ? n : room;
+  memcpy(to, t->head->error, n);
+  return n;
+}
+
+/* ---- worker ---- */
+
+int table_attach(Table *t, TableShape shape, const int fds[3], int event_fd) {
+  *t = (Table){.shape = shape, .event_fd = event_fd};
+  if (sys_shared_open(&t->control, fds[0], shape.control_bytes) != 0 ||
+      sys_shared_open(&t->args, fds[1], shape.args_bytes) != 0 ||
+      sys_shared_open(&t->results, fds[2],
+                      shape.window_bytes * shape.workers) != 0)
+    return -1;
+  lay_out(t);
+  return 0;
+}
+
+bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
+  for (;;) {
+    uint64_t head = atomic_load(&t->head->head);
+    if (head >= atomic_load(&t->head->tail))
+      return false;
+    uint64_t cell = atomic_load(&t->cell[head % CELLS]);
+    uint32_t i = slot_of(cell);
+    uint64_t want = word_of(SLOT_READY, 0, generation_of(cell));
+    uint64_t mine = word_of(SLOT_CLAIMED, me, generation_of(cell));
+    bool got = atomic_compare_exchange_strong(&t->slot[i].word, &want, mine);
+    atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
+    if (got) {
+      *slot = i;
+      *generation = generation_of(cell);
+      return true;
+    }
+  }
+}
+
+static bool any_done(const Table *t) {
+  for (uint32_t i = 0; i < words(t); i++)
+    if (atomic_load(&t->head->done[i]) != 0)
+      return true;
+  return false;
+}
+
+/* False: this process can no longer be heard. */
+static bool kick_if_armed(Table *t, bool at_once) {
+  uint32_t n = atomic_load(&t->head->armed);
+  while (n > 0) {
+    uint32_t left = at_once ? 0 : n - 1;
+    if (atomic_compare_exchange_strong(&t->head->armed, &n, left))
+      return left > 0 || sys_event_kick(t->event_fd);
+  }
+  return true;
+}
+
+static void publish(Table *t, uint32_t w, uint32_t i, uint64_t generation) {
+  uint64_t tail = atomic_load(&t->lane[w].out_tail);
+  atomic_store(out_cell(t, w, tail), cell_of(i, generation));
+  atomic_store(&t->lane[w].out_tail, tail + 1);
+}
+
+bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
+  atomic_store(&t->slot[slot].word, word_of(SLOT_DONE, me, generation));
+  publish(t, me, slot, generation);
+  atomic_fetch_or(&t->head->done[me / 64], (uint64_t)1 << me % 64);
+  return kick_if_armed(t, false);
+}
+
+void table_sleep(Table *t, uint32_t me) {
+  Lane *lane = &t->lane[me];
+  _Atomic uint64_t *idle = &t->head->idle[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
+  if (any_done(t))
+    kick_if_armed(t, true);
+  atomic_store(&lane->futex, 0);
+  atomic_fetch_or(idle, bit);
+  if (table_unclaimed(t) > 0 || atomic_load(&t->head->stop) != STOP_NOT) {
+    atomic_fetch_and(idle, ~bit);
+    return;
+  }
+  while (atomic_load(&lane->futex) == 0)
+    sys_futex_wait(&lane->futex, 0);
+}
+
+uint64_t table_collected(const Table *t, uint32_t me) {
+  return atomic_load(&t->lane[me].out_head);
+}
+
+uint64_t table_published(const Table *t, uint32_t me) {
+  return atomic_load(&t->lane[me].out_tail);
+}
+
+void table_wait_collected(Table *t, uint32_t me, uint64_t number) {
+  Lane *lane = &t->lane[me];
+  while (table_collected(t, me) < number && table_stopping(t) != STOP_NOW) {
+    kick_if_armed(t, true);
+    atomic_store(&lane->futex, 0);
+    atomic_store(&lane->wants_room, 1);
+    if (table_collected(t, me) >= number || table_stopping(t) == STOP_NOW)
+      break;
+    while (atomic_load(&lane->futex) == 0)
+      sys_futex_wait(&lane->futex, 0);
+  }
+  atomic_store(&lane->wants_room, 0);
+}
+
+void table_waiting_block(const Table *t, uint32_t me, uint64_t number,
+                         size_t *at, size_t *bytes) {
+  uint64_t cell = atomic_load(out_cell(t, me, number));
+  const Slot *s = &t->slot[slot_of(cell)];
+  uint64_t word = atomic_load(&s->word);
+  *at = s->result_at;
+  *bytes = atomic_load(&s->result_bytes);
+  bool waits = owner_of(word) == me &&
+               generation_of(word) == generation_of(cell) &&
+               atomic_load(&s->word) == word;
+  if (!waits || *at > t->shape.window_bytes ||
+      *bytes > t->shape.window_bytes - *at)
+    *at = *bytes = 0;
+}
+
+void table_set_phase(Table *t, uint32_t me, WorkerPhase phase) {
+  atomic_store(&t->lane[me].phase, phase);
+}
+
+void table_fail_start(Table *t, const void *error, size_t bytes) {
+  uint32_t none = 0;
+  if (bytes > TABLE_ERROR_BYTES ||
+      !atomic_compare_exchange_strong(&t->head->error_state, &none, 1))
+    return;
+  memcpy(t->head->error, error, bytes);
+  t->head->error_bytes = (uint32_t)bytes;
+  atomic_store(&t->head->error_state, 2);
+}
+
+/* ---- supervisor ---- */
+
+WorkerPhase table_phase(const Table *t, uint32_t worker) {
+  return (WorkerPhase)atomic_load(&t->lane[worker].phase);
+}
+
+void table_reset_lane(Table *t, uint32_t worker) {
+  atomic_store(&t->lane[worker].futex, 1);
+  atomic_store(&t->lane[worker].wants_room, 0);
+  table_set_phase(t, worker, PHASE_STARTING);
+}
+
+static bool is_published(const Table *t, uint32_t w, uint64_t cell) {
+  uint64_t tail = table_published(t, w);
+  uint64_t from = tail > TABLE_UNREAD ? tail - TABLE_UNREAD : 0;
+  for (uint64_t i = from; i < tail; i++)
+    if (atomic_load(out_cell(t, w, i)) == cell)
+      return true;
+  return false;
+}
+
+/*
+** The worker is reaped.  What it held is lost, what it finished is delivered
+** whether or not it came to say so.  Every step may be repeated.
+*/
+bool table_repair(Table *t, uint32_t w, int why) {
+  bool held = false;
+  uint32_t used = atomic_load(&t->head->slots_used);
+  for (uint32_t i = 0; i < used && i < TABLE_SLOTS; i++) {
+    Slot *s = &t->slot[i];
+    uint64_t word = atomic_load(&s->word);
+    uint64_t generation = generation_of(word);
+    if (owner_of(word) != w)
+      continue;
+    if (state_of(word) == SLOT_CLAIMED) {
+      held = true;
+      s->why = (uint32_t)why;
+      atomic_store(&s->word, word_of(SLOT_LOST, w, generation));
+      publish(t, w, i, generation);
+    } else if (state_of(word) == SLOT_DONE &&
+               !is_published(t, w, cell_of(i, generation))) {
+      publish(t, w, i, generation);
+    }
+  }
+  atomic_fetch_or(&t->head->done[w / 64], (uint64_t)1 << w % 64);
+  atomic_fetch_and(&t->head->idle[w / 64], ~((uint64_t)1 << w % 64));
+  table_wake_parent(t);
+  return held;
+}

@@ -1,0 +1,138 @@
+/*
+** table.h - the slot table: how tasks travel between processes.
+** The protocol and its laws stand at the top of table.c.
+*/
+#ifndef TABLE_H
+#define TABLE_H
+
+#include "arena.h"
+#include "sys.h"
+#include "window.h"
+
+enum {
+  TABLE_SLOTS = 1 << 14,
+  TABLE_UNREAD = WINDOW_BLOCKS, /* completions a worker may have unread */
+  TABLE_MAX_WORKERS = 65535,
+  TABLE_ERROR_BYTES = 4096
+};
+
+typedef enum SlotState {
+  SLOT_FREE,
+  SLOT_READY,
+  SLOT_CLAIMED,
+  SLOT_DONE,
+  SLOT_LOST
+} SlotState;
+
+typedef enum StopKind { STOP_NOT, STOP_DRAINED, STOP_NOW } StopKind;
+
+typedef enum WorkerPhase {
+  PHASE_STARTING,
+  PHASE_READY,
+  PHASE_LEAVING, /* in an orderly way: recycled or stopped */
+  PHASE_FAILED   /* its script or initializer raised */
+} WorkerPhase;
+
+#define TABLE_LINE _Alignas(128)
+
+/* One task: a chunk of consecutive items of one job. */
+typedef struct Slot {
+  TABLE_LINE _Atomic uint64_t word; /* state:8 | owner:16 | generation:40 */
+  /* the parent writes, before READY */
+  uint64_t fn, fn_at, fn_bytes; /* number and definition of the function */
+  uint64_t args_at, args_bytes;
+  uint64_t job, first; /* the first item's index, from 1 */
+  uint32_t count, attempt;
+  _Atomic uint32_t cut; /* the parent writes at any time: leave the rest */
+  /* the owner writes, before DONE */
+  _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */
+  _Atomic uint64_t result_bytes;
+  uint64_t result_at, busy_ns;
+  uint32_t pid;
+  /* the supervisor writes, before LOST */
+  uint32_t why; /* wait status */
+} Slot;
+
+typedef struct TableShape {
+  uint32_t workers;
+  uint64_t control_bytes, args_bytes, window_bytes, soft_bytes;
+} TableShape;
+
+typedef struct TableHead TableHead;
+typedef struct Lane Lane;
+
+/* A process's view. Sizes are private copies: shared words bound nothing. */
+typedef struct Table {
+  TableShape shape;
+  Shared control, args, results;
+  TableHead *head;
+  _Atomic uint64_t *cell;
+  Lane *lane;
+  _Atomic uint64_t *out; /* 2 * TABLE_UNREAD for each worker */
+  Slot *slot;
+  int event_fd; /* wakes the parent */
+  /* the parent's own */
+  uint64_t *generation; /* of each slot, never read from shared memory */
+  uint32_t *spare;      /* free slots, the last used one on top */
+  uint32_t n_spare;
+  uint64_t *seen; /* completions taken, per worker */
+  uint32_t *held; /* of these, not yet released */
+  uint64_t *due;  /* bitmap: workers whose ring may hold more */
+} Table;
+
+typedef struct Completion {
+  uint32_t slot;
+  uint32_t worker;      /* from 0 */
+  SlotState state;      /* SLOT_DONE or SLOT_LOST */
+  const uint8_t *bytes; /* results of finished items; valid until release */
+  size_t size;
+  uint32_t finished; /* items whose results are in `bytes` */
+  bool running;      /* lost: the next item had been started */
+} Completion;
+
+/* ---- any process ---- */
+uint8_t *table_window(const Table *t, uint32_t worker);
+void table_stop(Table *t, StopKind kind); /* and wakes every sleeper */
+StopKind table_stopping(const Table *t);
+void table_wake_parent(Table *t);
+void table_break(Table *t); /* the pool cannot go on */
+bool table_is_broken(const Table *t);
+
+/* ---- parent ---- */
+int table_new(Table *t, TableShape shape);
+void table_free(Table *t);
+bool table_acquire(Table *t, uint32_t *slot); /* false: all are taken */
+void table_submit(Table *t, uint32_t slot);
+bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
+SlotState table_state(const Table *t, uint32_t slot);
+bool table_collect(Table *t, Completion *c);
+bool table_has_completions(const Table *t);
+/* What became of a task that cannot change any more (all are dead). */
+void table_inspect(const Table *t, uint32_t slot, Completion *c);
+void table_release(Table *t, const Completion *c);
+uint64_t table_unclaimed(const Table *t); /* at most so many tasks */
+/* Asks for a kick after n completions, or when a worker runs dry. */
+void table_arm(Table *t, uint32_t n);
+size_t table_start_error(const Table *t, char *to, size_t room);
+
+/* ---- worker ---- */
+int table_attach(Table *t, TableShape shape, const int fds[3], int event_fd);
+bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation);
+bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation);
+void table_sleep(Table *t, uint32_t me); /* until there may be work */
+uint64_t table_collected(const Table *t, uint32_t me);
+uint64_t table_published(const Table *t, uint32_t me);
+void table_wait_collected(Table *t, uint32_t me, uint64_t number);
+/* The block of completion `number`, empty when the parent is done with it. */
+void table_waiting_block(const Table *t, uint32_t me, uint64_t number,
+                         size_t *at, size_t *bytes);
+void table_set_phase(Table *t, uint32_t me, WorkerPhase phase);
+void table_fail_start(Table *t, const void *error, size_t bytes);
+
+/* ---- supervisor ---- */
+void table_reset_lane(Table *t, uint32_t worker);
+WorkerPhase table_phase(const Table *t, uint32_t worker);
+bool table_repair(Table *t, uint32_t worker, int why); /* held a task? */
+void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
+
+#endif

@@ -1,0 +1,400 @@
+/*
+** task.c - runs the items of one task in a Lua state: decode, call, encode.
+** Runs in: workers, and the parent in serial mode.  Owns: the Lua state.
+** A raise inside a task stops here: it becomes a failure frame.
+*/
+#include "task.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec.h"
+#include "frame.h"
+#include "state.h"
+#include "sys.h"
+
+static const CodecOptions options = {.flags =
+                                         CODEC_BYTES | CODEC_SHARED_MEMORY};
+static const char RUNNER[] = "tidepool.runner";       /* registry keys */
+static const char FUNCTIONS[] = "tidepool.functions"; /* number -> function */
+
+enum { MOST_FUNCTIONS = 512 };
+
+/* ---- life ---- */
+
+static int prepare(lua_State *L) {
+  lua_pushvalue(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, RUNNER);
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+  return 0;
+}
+
+int runner_open(Runner *r, lua_CFunction module) {
+  r->L = state_new(module);
+  if (r->L == NULL)
+    return -1;
+  lua_pushcfunction(r->L, prepare);
+  lua_pushlightuserdata(r->L, r);
+  if (lua_pcall(r->L, 1, 0, 0) == LUA_OK)
+    return 0;
+  runner_close(r);
+  return -1;
+}
+
+void runner_close(Runner *r) {
+  if (r->L != NULL)
+    lua_close(r->L);
+  r->L = NULL;
+}
+
+Runner *runner_of(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, RUNNER);
+  Runner *r = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return r;
+}
+
+/* ---- failures ---- */
+
+/* Appends FRAME_FAILURE and its values, which are on top of the stack. */
+static int put_failure(lua_State *L, Buf *out) {
+  size_t mark = out->len;
+  CodecError err;
+  int first = lua_gettop(L) - FAILURE_VALUES + 1;
+  if (frame_put(out, FRAME_FAILURE) == 0) {
+    CodecStatus status =
+        codec_encode(L, first, FAILURE_VALUES, out, &options, &err);
+    if (status != CODEC_OK && status != CODEC_FULL) {
+      lua_pushvalue(L, first + 1); /* cannot travel: its text can */
+      lua_replace(L, first + FAILURE_VALUES - 1);
+      status = codec_encode(L, first, FAILURE_VALUES, out, &options, &err);
+    }
+    if (status == CODEC_OK)
+      return 0;
+  }
+  out->len = mark;
+  return -1;
+}
+
+/* Stack: the error of a lua_pcall. Leaves kind, message, traceback, value. */
+static void explain(lua_State *L, int status, const char *kind) {
+  int error = lua_gettop(L);
+  lua_pushnil(L); /* traceback */
+  if (status == LUA_ERRRUN && lua_type(L, error) == LUA_TTABLE) {
+    lua_rawgeti(L, error, 2);
+    lua_replace(L, -2);
+    lua_rawgeti(L, error, 1);
+    lua_replace(L, error);
+  }
+  state_describe(L, error);
+  lua_pushstring(L, kind);
+  lua_insert(L, error); /* kind value traceback message */
+  lua_insert(L, -2);    /* kind value message traceback */
+  lua_pushvalue(L, -3); /* kind value message traceback value */
+  lua_remove(L, -4);
+}
+
+/* ---- the function ---- */
+
+/* Counts one more function at key 0 of the cache at idx; a full cache is
+** replaced by an empty one, which is pushed. */
+static bool forget_old(lua_State *L, int idx) {
+  idx = lua_absindex(L, idx);
+  lua_rawgeti(L, idx, 0);
+  lua_Integer n = lua_tointeger(L, -1) + 1;
+  lua_pop(L, 1);
+  if (n <= MOST_FUNCTIONS) {
+    lua_pushinteger(L, n);
+    lua_rawseti(L, idx, 0);
+    return false;
+  }
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+  return true;
+}
+
+/* Leaves the function as the only value on the stack, or raises. */
+static void resolve(lua_State *L, const Task *t) {
+  lua_getfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+  if (lua_rawgeti(L, -1, (lua_Integer)t->fn) == LUA_TNIL) {
+    lua_pop(L, 1);
+    CodecError err;
+    size_t used;
+    if (codec_decode(L, t->definition, t->definition_bytes, &used, 1, &options,
+                     &err) != CODEC_OK)
+      luaL_error(L, "cannot read the function's definition: %s", err.why);
+    if (forget_old(L, -2))
+      lua_replace(L, -3);
+    if (lua_type(L, -1) != LUA_TSTRING) {
+      luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+      lua_getfield(L, -1, "tidepool.functions");
+      lua_getfield(L, -1, "build");
+      lua_pushvalue(L, -4);
+      lua_call(L, 1, 1);
+      lua_replace(L, -4);
+      lua_pop(L, 2);
+    }
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, (lua_Integer)t->fn);
+  }
+  if (lua_type(L, -1) == LUA_TSTRING) { /* a name: looked up each time */
+    lua_pushglobaltable(L);
+    lua_pushvalue(L, -2);
+    if (lua_rawget(L, -2) != LUA_TFUNCTION) {
+      lua_pop(L, 1);
+      luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+      lua_getfield(L, -1, "tidepool.functions");
+      lua_getfield(L, -1, "find");
+      lua_pushvalue(L, -5);
+      lua_call(L, 1, 1);
+    }
+  }
+  lua_replace(L, 1);
+  lua_settop(L, 1);
+}
+
+static int resolve_protected(lua_State *L) {
+  resolve(L, lua_touserdata(L, 1));
+  return 1;
+}
+
+/* ---- items ---- */
+
+typedef struct Run {
+  Runner *runner;
+  Task *task;
+  Buf *out;
+  TaskMeter meter;
+  size_t at; /* in args */
+} Run;
+
+static int widened(Run *run) {
+  return errno == ENOSPC && run->runner->widen != NULL &&
+         run->runner->widen(run->runner) == 0;
+}
+
+static void fail_item(lua_State *L, Run *run, int status, const char *kind) {
+  explain(L, status, kind);
+  while (put_failure(L, run->out) != 0)
+    if (!widened(run)) { /* not even the failure fits: send a short one */
+      lua_settop(L, 0);
+      lua_pushstring(L, kind);
+      lua_pushliteral(L, "the failure is too large to be sent");
+      lua_pushnil(L);
+      lua_pushnil(L);
+      if (put_failure(L, run->out) != 0)
+        sys_exit(70); /* repaired as a death: this item is lost, and says so */
+      return;
+    }
+}
+
+static void push_too_large(lua_State *L, Run *run, int n) {
+  Buf count;
+  CodecError err;
+  buf_count(&count);
+  if (codec_encode(L, lua_gettop(L) - n + 1, n, &count, &options, &err) !=
+      CODEC_OK)
+    count.len = run->runner->most_bytes;
+  char text[160];
+  snprintf(text, sizeof text,
+           "cannot send results of %zu bytes: a worker's window has %zu bytes",
+           count.len, run->runner->most_bytes);
+  lua_pushstring(L, text);
+}
+
+/* The n values on top become a frame. */
+static void put_results(lua_State *L, Run *run, int n) {
+  CodecError err;
+  CodecStatus status;
+  Buf *out = run->out;
+  size_t mark = out->len;
+  int first = lua_gettop(L) - n + 1;
+  do {
+    out->len = mark;
+    status = CODEC_FULL;
+    if (frame_put(out, n) == 0)
+      status = codec_encode(L, first, n, out, &options, &err);
+  } while (status == CODEC_FULL && widened(run));
+  if (status == CODEC_OK)
+    return;
+  out->len = mark;
+  if (status == CODEC_FULL)
+    push_too_large(L, run, n);
+  else
+    lua_pushfstring(L, "cannot send result %d%s: %s", err.value, err.path,
+                    err.why);
+  fail_item(L, run, LUA_OK, "encode");
+}
+
+static void step(Run *run, bool running) {
+  Task *t = run->task;
+  atomic_store_explicit(run->meter.result_bytes, run->out->len,
+                        memory_order_release);
+  atomic_store_explicit(run->meter.progress, 2 * t->finished + running,
+                        memory_order_release);
+}
+
+/* Pushes the arguments of the next item; their number, or -1: a failure is
+** written. */
+static int take_arguments(lua_State *L, Run *run) {
+  const Task *t = run->task;
+  size_t used = 0;
+  CodecError err;
+  const uint8_t *at = t->args + run->at;
+  size_t left = t->args_bytes - run->at;
+  int n = frame_get(at, left, &used);
+  size_t body = 0;
+  if (n >= 0 && codec_decode_raw(L, at + used, left - used, &body, n, &options,
+                                 &err) == CODEC_OK) {
+    run->at += used + body;
+    return n;
+  }
+  run->at += frame_skip(at, left, 1);
+  if (n >= 0)
+    lua_pushfstring(L, "cannot decode the arguments: %s", err.why);
+  else
+    lua_pushliteral(L, "cannot decode the arguments: no frame");
+  fail_item(L, run, LUA_OK, "decode");
+  return -1;
+}
+
+enum { HANDLER = 2, FUNCTION = 3 }; /* stack places; 1 is the Run */
+
+static void run_item(lua_State *L, Run *run) {
+  lua_pushvalue(L, FUNCTION);
+  int n = take_arguments(L, run);
+  if (n < 0)
+    return;
+  int status = lua_pcall(L, n, LUA_MULTRET, HANDLER);
+  if (status == LUA_OK)
+    put_results(L, run, lua_gettop(L) - FUNCTION);
+  else
+    fail_item(L, run, status, "error");
+}
+
+/* Called protected: what raises here is out of memory while decoding. */
+static int run_items(lua_State *L) {
+  Run *run = lua_touserdata(L, 1);
+  Task *t = run->task;
+  while (t->finished < t->count && run->runner->items_left > 0 &&
+         atomic_load_explicit(run->meter.cut, memory_order_relaxed) == 0) {
+    step(run, true);
+    run_item(L, run);
+    lua_settop(L, FUNCTION);
+    t->finished++;
+    run->runner->items_left--;
+    step(run, false);
+  }
+  return 0;
+}
+
+/* The rest of the items get the error on top of the stack. */
+static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
+  Task *t = run->task;
+  int error = lua_gettop(L);
+  while (t->finished < t->count) {
+    lua_pushvalue(L, error);
+    fail_item(L, run, status, kind);
+    lua_settop(L, error);
+    t->finished++;
+    step(run, false);
+  }
+}
+
+void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
+  lua_State *L = r->L;
+  Run run = {.runner = r, .task = task, .out = out, .meter = meter};
+  r->task = task;
+  task->finished = 0;
+  step(&run, true); /* to find the function runs code of the user, too */
+  lua_settop(L, 0);
+  lua_pushcfunction(L, state_on_error);
+  lua_pushcfunction(L, resolve_protected);
+  lua_pushlightuserdata(L, task);
+  int status = lua_pcall(L, 1, 1, 1);
+  if (status != LUA_OK) {
+    fail_rest(L, &run, status, "unknown_function");
+  } else {
+    lua_pushcfunction(L, run_items);
+    lua_pushlightuserdata(L, &run);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    while (lua_pcall(L, 3, 0, 0) != LUA_OK) { /* one item failed to arrive */
+      fail_item(L, &run, LUA_OK, "error");
+      run.at = frame_skip(task->args, task->args_bytes, ++task->finished);
+      step(&run, false);
+      lua_settop(L, 2);
+      lua_pushcfunction(L, run_items);
+      lua_pushlightuserdata(L, &run);
+      lua_pushvalue(L, 1);
+      lua_pushvalue(L, 2);
+    }
+  }
+  lua_settop(L, 0);
+  r->task = NULL;
+  fflush(stdout);
+  fflush(stderr);
+}
+
+/* ---- start and end of a worker ---- */
+
+static int call_worker(lua_State *L) {
+  const char *what = lua_tostring(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tidepool");
+  lua_call(L, 1, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "tidepool.worker");
+  lua_getfield(L, -1, what);
+  lua_replace(L, 1);
+  lua_settop(L, 2);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static int start(lua_State *L) {
+  const Buf *brief = lua_touserdata(L, 1);
+  size_t used;
+  CodecError err;
+  lua_pushcfunction(L, call_worker);
+  lua_pushliteral(L, "start");
+  if (codec_decode(L, brief->base, brief->len, &used, 1, &options, &err) !=
+      CODEC_OK)
+    return luaL_error(L, "cannot read the pool's options: %s", err.why);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
+  lua_State *L = r->L;
+  Buf text = {.base = (uint8_t *)(uintptr_t)brief, .len = bytes};
+  lua_settop(L, 0);
+  lua_pushcfunction(L, state_on_error);
+  lua_pushcfunction(L, start);
+  lua_pushlightuserdata(L, &text);
+  int status = lua_pcall(L, 1, 0, 1);
+  if (status != LUA_OK) {
+    explain(L, status, "initializer");
+    put_failure(L, failure);
+  }
+  lua_settop(L, 0);
+  fflush(stdout);
+  return status == LUA_OK ? 0 : -1;
+}
+
+void runner_finish(Runner *r) {
+  lua_State *L = r->L;
+  lua_settop(L, 0);
+  lua_pushcfunction(L, call_worker);
+  lua_pushliteral(L, "finish");
+  lua_pushnil(L);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+    state_describe(L, -1);
+    fprintf(stderr, "tidepool: finalizer: %s\n", lua_tostring(L, -1));
+  }
+  lua_settop(L, 0);
+}

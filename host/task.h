@@ -1,0 +1,60 @@
+/*
+** task.h - runs the items of one task in a Lua state: decode, call, encode.
+*/
+#ifndef TASK_H
+#define TASK_H
+
+#include <lua.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "buf.h"
+
+/* How far a task is, for those outside; written item by item. */
+typedef struct TaskMeter {
+  _Atomic uint32_t *cut;      /* not zero: leave the rest */
+  _Atomic uint32_t *progress; /* 2 * finished + 1 while an item runs */
+  _Atomic uint64_t *result_bytes;
+} TaskMeter;
+
+typedef struct Task {
+  uint64_t fn; /* number of the function; its definition comes along */
+  const uint8_t *definition;
+  size_t definition_bytes;
+  const uint8_t *args;
+  size_t args_bytes;
+  uint64_t job, first;
+  uint32_t count, attempt;
+  uint32_t finished; /* items done so far: written by the runner */
+} Task;
+
+/* What lives as long as the Lua state. */
+typedef struct Runner {
+  lua_State *L;
+  const Task *task;               /* running now, or NULL */
+  uint64_t items_left;            /* until this worker has served its time */
+  int (*widen)(struct Runner *r); /* make `out` longer: 0, or -1 errno */
+  uint32_t number, generation;    /* of the worker; number 0: serial mode */
+  uint32_t depth;    /* of nested pools; 1 in a worker of the first */
+  size_t most_bytes; /* a single result can have */
+  void *owner;
+} Runner;
+
+/* Fresh state with `module` as "tidepool"; 0 or -1. */
+int runner_open(Runner *r, lua_CFunction module);
+void runner_close(Runner *r);
+
+/*
+** Reads scripts, runs the initializer. `brief` is what the pool's options
+** became (lua/tidepool/worker.lua reads it). On failure -1, and a frame with
+** the failure is in *failure (on the heap).
+*/
+int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure);
+/* Runs the finalizer; its failure goes to stderr. */
+void runner_finish(Runner *r);
+/* Appends a frame per item to `out`; never raises. */
+void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter);
+/* The runner whose state this is, or NULL. */
+Runner *runner_of(lua_State *L);
+
+#endif

@@ -1,0 +1,156 @@
+/*
+** worker.c - the life of a worker: claim, run, finish, sleep.
+** Runs in: worker.  Owns: its Lua state and its window.  Never: its parent.
+*/
+#include "worker.h"
+
+#include <stdio.h>
+
+#include "buf.h"
+#include "sys.h"
+#include "task.h"
+
+enum { EXIT_FAILED_START = 70, STDIO_BYTES = 1 << 16 };
+
+typedef struct Worker {
+  Runner runner;
+  Table *table;
+  uint32_t me;
+  Window window;
+} Worker;
+
+/* Whole lines, each in one write. */
+static void set_up_stdio(void) {
+  static char out[STDIO_BYTES], err[STDIO_BYTES];
+  setvbuf(stdout, out, _IOLBF, sizeof out);
+  setvbuf(stderr, err, _IOLBF, sizeof err);
+}
+
+/* What a worker before us left in the window, and is not collected yet. */
+static void adopt_window(Worker *w, const Brief *brief) {
+  Table *t = w->table;
+  uint64_t from = table_collected(t, w->me), to = table_published(t, w->me);
+  window_init(&w->window, table_window(t, w->me), brief->shape.window_bytes,
+              brief->shape.soft_bytes);
+  w->window.oldest = w->window.next = to;
+  if (to - from > WINDOW_BLOCKS)
+    from = to - WINDOW_BLOCKS;
+  for (uint64_t number = from; number < to; number++) {
+    size_t at, bytes;
+    table_waiting_block(t, w->me, number, &at, &bytes);
+    if (number == from)
+      w->window.oldest = w->window.next = from;
+    window_adopt(&w->window, number, at, bytes);
+  }
+  window_free(&w->window, from);
+}
+
+/* Nothing fits any more: once all is collected, the whole window is ours. */
+static int widen(Runner *r) {
+  Worker *w = r->owner;
+  if (w->window.limit == w->window.bytes)
+    return -1;
+  table_wait_collected(w->table, w->me, w->window.next);
+  window_free(&w->window, table_collected(w->table, w->me));
+  window_widen(&w->window);
+  return 0;
+}
+
+static void fill_task(const Worker *w, const Slot *s, Task *task) {
+  const Table *t = w->table;
+  size_t room = t->shape.args_bytes;
+  *task = (Task){.fn = s->fn,
+                 .definition_bytes = s->fn_bytes,
+                 .args_bytes = s->args_bytes,
+                 .job = s->job,
+                 .first = s->first,
+                 .count = s->count,
+                 .attempt = s->attempt};
+  size_t fn_at = s->fn_at, args_at = s->args_at;
+  if (fn_at > room || task->definition_bytes > room - fn_at)
+    fn_at = task->definition_bytes = 0;
+  if (args_at > room || task->args_bytes > room - args_at)
+    args_at = task->args_bytes = 0;
+  task->definition = t->args.base + fn_at;
+  task->args = t->args.base + args_at;
+}
+
+static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
+  Table *t = w->table;
+  Slot *s = &t->slot[i];
+  Task task;
+  Buf out;
+  uint64_t begin_ns = sys_now_ns();
+  window_free(&w->window, table_collected(t, w->me));
+  window_open(&w->window, &out);
+  s->result_at = window_offset(&w->window, &out);
+  s->pid = (uint32_t)sys_getpid();
+  fill_task(w, s, &task);
+  runner_run(&w->runner, &task, &out,
+             (TaskMeter){&s->cut, &s->progress, &s->result_bytes});
+  window_commit(&w->window, &out);
+  s->busy_ns = sys_now_ns() - begin_ns;
+  if (!table_finish(t, w->me, i, generation))
+    sys_exit(EXIT_FAILED_START); /* a task closed our way to be heard */
+}
+
+static void keep_some_unread_free(Worker *w) {
+  uint64_t published = table_published(w->table, w->me);
+  if (published - table_collected(w->table, w->me) >= TABLE_UNREAD)
+    table_wait_collected(w->table, w->me, published - TABLE_UNREAD + 1);
+}
+
+static void serve(Worker *w) {
+  uint32_t slot;
+  uint64_t generation;
+  while (w->runner.items_left > 0) {
+    keep_some_unread_free(w);
+    if (table_claim(w->table, w->me, &slot, &generation))
+      run_slot(w, slot, generation);
+    else if (table_stopping(w->table) != STOP_NOT)
+      return;
+    else
+      table_sleep(w->table, w->me);
+  }
+}
+
+static void start(Worker *w, const Brief *brief) {
+  Buf failure;
+  buf_init(&failure);
+  if (runner_start(&w->runner, w->table->args.base, brief->options_bytes,
+                   &failure) == 0)
+    return;
+  table_fail_start(w->table, failure.base, failure.len);
+  table_set_phase(w->table, w->me, PHASE_FAILED);
+  fflush(NULL);
+  sys_exit(EXIT_FAILED_START);
+}
+
+void worker_run(Table *t, const Brief *brief, uint32_t me, uint32_t generation,
+                lua_CFunction module) {
+  char title[16];
+  uint64_t most = brief->max_items;
+  Worker w = {.table = t, .me = me};
+  snprintf(title, sizeof title, "tidepool %u", me + 1);
+  sys_title(title);
+  set_up_stdio();
+  sys_shared_readonly(&t->args);
+  adopt_window(&w, brief);
+  w.runner.owner = &w;
+  w.runner.widen = widen;
+  w.runner.most_bytes = brief->shape.window_bytes;
+  w.runner.number = me + 1;
+  w.runner.generation = generation;
+  w.runner.depth = brief->depth;
+  w.runner.items_left = most > 0 ? most : UINT64_MAX;
+  if (runner_open(&w.runner, module) != 0)
+    sys_exit(EXIT_FAILED_START);
+  start(&w, brief);
+  table_set_phase(t, me, PHASE_READY);
+  serve(&w);
+  table_set_phase(t, me, PHASE_LEAVING);
+  runner_finish(&w.runner);
+  runner_close(&w.runner);
+  fflush(NULL);
+  sys_exit(0);
+}

@@ -1,0 +1,287 @@
+-- Task functions on their way: `define` turns one into bytes in the parent,
+-- `build` and `find` turn those into a function in a worker.
+--
+-- A definition is a name, or
+--   {code = {dump ...}, cells = {cell ...}, uses = {{cell number ...} ...}}
+-- with one dump and one list of upvalues for each function. A cell is one
+-- upvalue, shared by all functions that see it: {env = true}, {name = ...},
+-- {fn = index of a function} or {value = ...}; the first function is the task.
+
+local core = require "tidepool.core"
+
+local codec = core.codec
+
+local functions = {}
+
+---- names ------------------------------------------------------------------
+
+local standard = {}
+for _, name in ipairs { "_G", "string", "table", "math", "io", "os", "utf8", "coroutine",
+  "debug", "package" } do
+  standard[name] = true
+end
+
+-- Can a worker get this module by its name?
+local function is_findable(name)
+  return standard[name] or name == "tidepool"
+    or package.searchpath(name, package.path) or package.searchpath(name, package.cpath)
+end
+
+local function module_name(value)
+  for name, module in pairs(package.loaded) do
+    if rawequal(module, value) and type(name) == "string" and is_findable(name) then
+      return name
+    end
+  end
+end
+
+local function is_c(value)
+  return type(value) == "function" and debug.getinfo(value, "S").what == "C"
+end
+
+local function field_of(module, value)
+  for key, field in next, module do
+    if rawequal(field, value) and type(key) == "string" then return key end
+  end
+end
+
+-- "module.field". A script's own globals are not a worker's, so of _G only C
+-- functions count.
+local function field_name(value)
+  for name, module in pairs(package.loaded) do
+    if type(module) == "table" and type(name) == "string" and not name:find "^tidepool%."
+      and (name ~= "_G" or is_c(value)) then
+      local key = field_of(module, value)
+      if key and is_findable(name) then
+        return name == "_G" and key or name .. "." .. key
+      end
+    end
+  end
+end
+
+---- by value ---------------------------------------------------------------
+
+local function label_of(f)
+  local info = debug.getinfo(f, "S")
+  return ("function <%s:%d>"):format(info.short_src, info.linedefined)
+end
+
+local Definition = {}
+Definition.__index = Definition
+
+-- How an upvalue travels, or nil when its value has to.
+local function reference(name, value)
+  if name == "_ENV" then return { env = true } end
+  local kind = type(value)
+  if kind == "table" or kind == "userdata" then
+    local module = module_name(value)
+    return module and { name = module }
+  end
+  local field = kind == "function" and field_name(value)
+  return field and { name = field }
+end
+
+local function refuse(f, name, what)
+  local err = setmetatable({
+    kind = "encode",
+    message = ("cannot send upvalue %q of %s%s"):format(name, label_of(f), what),
+  }, core.error_type)
+  error(err, 0)
+end
+
+function Definition:cell(f, i, name, value)
+  local id = debug.upvalueid(f, i)
+  if self.cell_of[id] then return self.cell_of[id] end
+  local k = #self.cells + 1
+  self.cell_of[id] = k
+  self.cells[k] = {}
+  local cell = reference(name, value)
+  if not cell and type(value) == "function" and not is_c(value) then
+    cell = { fn = self:add(value) }
+  end
+  if not cell then
+    local ok, why = codec.try_encode(value)
+    if not ok then refuse(f, name, why) end
+    cell = { value = value }
+    self.simple = self.simple and type(value) ~= "table"
+  end
+  self.cells[k] = cell
+  return k
+end
+
+---Adds a function and all that it refers to; returns its index.
+function Definition:add(f)
+  if self.index_of[f] then return self.index_of[f] end
+  local index = #self.code + 1
+  self.index_of[f] = index
+  self.code[index] = string.dump(f)
+  self.uses[index] = {}
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(f, i)
+    if not name then break end
+    self.uses[index][i] = self:cell(f, i, name, value)
+  end
+  return index
+end
+
+local function by_value(f)
+  local d = setmetatable({
+    code = {}, cells = {}, uses = {}, cell_of = {}, index_of = {}, simple = true,
+  }, Definition)
+  d:add(f)
+  local text = codec.encode({ code = d.code, cells = d.cells, uses = d.uses },
+    { strings = "bytes" })
+  return text, d.simple and #d.code == 1
+end
+
+---- define ------------------------------------------------------------------
+
+local cache = setmetatable({}, { __mode = "k" })
+
+-- Upvalues of a cached function that are no tables: unchanged, same bytes.
+local function snapshot(f)
+  local values = {}
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(f, i)
+    if not name then break end
+    values[i] = value
+  end
+  return values
+end
+
+local function is_current(entry, f)
+  if entry.name then
+    return entry.module[entry.key] == f
+  end
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(f, i)
+    if not name then return true end
+    if not rawequal(value, entry.values[i]) then return false end
+  end
+end
+
+local function define_named(value, name)
+  local module, key = name:match "^(.*)%.([^.]*)$"
+  local entry = { text = codec.encode(name), label = name, name = name }
+  entry.module, entry.key = package.loaded[module or "_G"], key or name
+  cache[value] = entry
+  return entry.text, name
+end
+
+---Bytes that say in a worker which function is meant, and its name for people.
+---Raises an error that names what cannot be sent.
+---@param f string|function|table a name, a function, or a callable with a name
+---@return string text, string label
+function functions.define(f)
+  if type(f) == "string" then return codec.encode(f), f end
+  local entry = cache[f]
+  if entry and is_current(entry, f) then return entry.text, entry.label end
+  local name = field_name(f)
+  if name then return define_named(f, name) end
+  if type(f) ~= "function" then
+    local meta = getmetatable(f)
+    if type(meta) ~= "table" or not meta.__call then
+      error(("bad task function: a %s is not callable"):format(type(f)), 0)
+    end
+    error(("bad task function: a callable %s must be reachable by name in a loaded module")
+      :format(type(f)), 0)
+  end
+  if is_c(f) then error("bad task function: a C function that no loaded module has", 0) end
+  local text, simple = by_value(f)
+  local label = label_of(f)
+  cache[f] = simple and { text = text, label = label, values = snapshot(f) } or nil
+  return text, label
+end
+
+---- in a worker --------------------------------------------------------------
+
+local function is_callable(value)
+  local meta = debug.getmetatable(value)
+  return type(value) == "function" or (type(meta) == "table" and meta.__call ~= nil)
+end
+
+local function walk(from, path)
+  local value = from
+  for key in path:gmatch "[^.]+" do
+    local kind = type(value)
+    if kind ~= "table" and kind ~= "userdata" then return nil end
+    value = value[key]
+  end
+  return value
+end
+
+local function load_module(name)
+  local loaded = package.loaded[name]
+  if loaded ~= nil then return loaded end
+  if pcall(package.searchpath, name, "") and not package.preload[name]
+    and not package.searchpath(name, package.path)
+    and not package.searchpath(name, package.cpath) and #package.searchers <= 4 then
+    return nil
+  end
+  return require(name)
+end
+
+-- "a.b.c": module "a.b" with field c, else module "a" with path b.c.
+local function find_in_modules(name)
+  local module, path = name, ""
+  while true do
+    local shorter, last = module:match "^(.*)%.([^.]*)$"
+    if not shorter or shorter == "" then return nil end
+    module, path = shorter, path == "" and last or last .. "." .. path
+    local loaded = load_module(module)
+    local value = loaded ~= nil and loaded ~= true and walk(loaded, path)
+    if value then return value end
+  end
+end
+
+local function unknown(name, what)
+  error(("unknown function %q%s"):format(name, what or ""), 0)
+end
+
+---The function of that name: a path from the globals, then a field of a loaded
+---module, then of one that `require` finds. Raises when there is none.
+function functions.find(name)
+  local value = walk(_G, name)
+  if value == nil then value = find_in_modules(name) end
+  if value == nil then unknown(name) end
+  if not is_callable(value) then unknown(name, (": a %s"):format(type(value))) end
+  return value
+end
+
+local function named_value(name)
+  local module = package.loaded[name]
+  if module == nil and standard[name:match "^[^.]+"] then module = walk(_G, name) end
+  if module ~= nil then return module end
+  local value = walk(_G, name)
+  if value == nil then value = find_in_modules(name) end
+  return value ~= nil and value or require(name)
+end
+
+local function cell_value(cell, made)
+  if cell.env then return _G end
+  if cell.fn then return made[cell.fn] end
+  if cell.name then return named_value(cell.name) end
+  return cell.value
+end
+
+---A function from its definition.
+function functions.build(d)
+  local made, owner = {}, {}
+  for i, code in ipairs(d.code) do
+    made[i] = assert(load(code, nil, "b"))
+  end
+  for i, uses in ipairs(d.uses) do
+    for at, k in ipairs(uses) do
+      local first = owner[k]
+      if first then
+        debug.upvaluejoin(made[i], at, made[first.fn], first.at)
+      else
+        owner[k] = { fn = i, at = at }
+        debug.setupvalue(made[i], at, cell_value(d.cells[k], made))
+      end
+    end
+  end
+  return made[1]
+end
+
+return functions

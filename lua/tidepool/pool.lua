@@ -1,0 +1,210 @@
+-- The pool's methods: arguments are checked here, then C does the work.
+
+local core = require "tidepool.core"
+local functions = require "tidepool.functions"
+local options = require "tidepool.options"
+
+local pool = {}
+
+local Type = core.pool_type
+local Pool = Type.__index
+Type.__name = "tidepool.pool"
+Type.__metatable = false
+
+local KIND = { map = 1, imap = 2, imap_unordered = 3 } -- JobKind in lua_pool.h
+
+-- Settings of a pool that its calls inherit.
+local settings = setmetatable({}, { __mode = "k" })
+
+---@param ... any processes, initializer, initargs; or one table of options
+---@return tidepool.Pool
+function pool.new(...)
+  local o = options.of_pool(2, ...)
+  local self = core.open(o)
+  settings[self] = o
+  return self
+end
+
+---- arguments ------------------------------------------------------------------
+
+local function check_open(self)
+  local state, _, reason = core.state(self)
+  if state == "open" then return end
+  if state == "broken" then error(reason, 0) end
+  error("pool is " .. state, 3)
+end
+
+local function define(f, level)
+  local kind = type(f)
+  if kind ~= "string" and kind ~= "function" and kind ~= "table" and kind ~= "userdata" then
+    error(("bad task function: a %s is neither a function nor a name"):format(kind), level + 1)
+  end
+  if f == "" then error("bad task function: the name is empty", level + 1) end
+  local ok, text, label = pcall(functions.define, f)
+  if ok then return text, label end
+  error(text, type(text) == "string" and level + 1 or 0)
+end
+
+local function from_thread(thread)
+  local function continue(ok, ...)
+    if not ok then error((...), 0) end
+    if coroutine.status(thread) == "dead" then return nil end
+    return ...
+  end
+  return function()
+    if coroutine.status(thread) == "dead" then return nil end
+    return continue(coroutine.resume(thread))
+  end
+end
+
+-- A sequence that is more than a plain table: read through its metamethods.
+local function from_proxy(t)
+  local i, n = 0, t.n or #t
+  return function()
+    i = i + 1
+    if i <= n then return t[i] end
+  end
+end
+
+local function sequence(t, level)
+  local meta = debug.getmetatable(t)
+  if meta and meta.__call then return t end
+  if meta and (meta.__index or meta.__len) then return from_proxy(t) end
+  local n = rawget(t, "n")
+  if math.type(n) ~= "integer" or n < 0 then n = #t end
+  if n == 0 and next(t) ~= nil and not math.tointeger(t.n) then
+    error("bad iterable: a table with keys but no sequence", level + 1)
+  end
+  return t, n
+end
+
+---What is iterated over, and the number of items when it is known.
+local function iterable(x, level)
+  local kind = type(x)
+  if kind == "function" then return x end
+  if kind == "table" then return sequence(x, level + 1) end
+  if kind == "thread" then return from_thread(x) end
+  local meta = debug.getmetatable(x)
+  if kind == "userdata" and meta and meta.__call then return x end
+  error(("bad iterable: a %s is no sequence, function or coroutine"):format(kind), level + 1)
+end
+
+---- many items ------------------------------------------------------------------
+
+local function start(self, kind, f, xs, ...)
+  check_open(self)
+  local text, label = define(f, 3)
+  local source, total = iterable(xs, 3)
+  local o, own = options.of_call(3, ...), settings[self]
+  o.kind, o.total = KIND[kind] or KIND.map, total
+  o.star = kind == "starmap"
+  o.window = o.window or (kind:find "^imap" or not total) and own.window or nil
+  o.window_bytes = o.window_bytes or own.window_bytes
+  o.retries = o.retries or own.retries
+  return self, text, label, source, o
+end
+
+local function settle(job, ok, ...)
+  if ok then return ... end
+  core.abandon(job)
+  error((...), 0)
+end
+
+local function wait_for(job)
+  return settle(job, pcall(core.get, job))
+end
+
+local function run(self, text, label, source, o)
+  return wait_for(core.map(self, text, label, source, o))
+end
+
+local function run_async(self, text, label, source, o)
+  o.async = true
+  return core.map(self, text, label, source, o)
+end
+
+---Run f on each item; wait. Columns: r[i] is the first value of f(item i).
+function Pool:map(f, xs, ...)
+  return run(start(self, "map", f, xs, ...))
+end
+
+function Pool:map_async(f, xs, ...)
+  return run_async(start(self, "map", f, xs, ...))
+end
+
+function Pool:starmap(f, xs, ...)
+  return run(start(self, "starmap", f, xs, ...))
+end
+
+function Pool:starmap_async(f, xs, ...)
+  return run_async(start(self, "starmap", f, xs, ...))
+end
+
+-- Lua 5.4.4 and older forget to close the closing value of a generic `for`
+-- that is left by `break` when the loop's variable is captured.
+local closes_for
+do
+  local chunk = load [[
+    local closed = false
+    local value = setmetatable({}, {__close = function() closed = true end})
+    for k in next, {1}, nil, value do local f = function() return k end break end
+    return closed]]
+  local ok, closed = pcall(chunk)
+  closes_for = ok and closed
+end
+
+local function iterator(job)
+  if closes_for then return job, nil, nil, job end
+  return job
+end
+
+function Pool:imap(f, xs, ...)
+  return iterator(core.map(start(self, "imap", f, xs, ...)))
+end
+
+function Pool:imap_unordered(f, xs, ...)
+  return iterator(core.map(start(self, "imap_unordered", f, xs, ...)))
+end
+
+---- one item ---------------------------------------------------------------------
+
+local function check_table(v, what, level)
+  if v ~= nil and type(v) ~= "table" then
+    error(("bad %s: a table is expected, not a %s"):format(what, type(v)), level + 1)
+  end
+end
+
+local function submit(self, f, args, kwargs, opts, ...)
+  check_open(self)
+  local text, label = define(f, 3)
+  check_table(args, "args", 3)
+  check_table(kwargs, "kwargs", 3)
+  local retries = settings[self].retries
+  local o = (opts ~= nil or ... ~= nil) and options.of_call(3, opts, ...) or nil
+  if retries and not (o and o.retries) then
+    o = o or {}
+    o.retries = retries
+  end
+  return core.apply(self, text, label, args, kwargs, o)
+end
+
+function Pool:apply(f, args, kwargs, ...)
+  return wait_for((submit(self, f, args, kwargs, ...)))
+end
+
+function Pool:apply_async(f, args, kwargs, ...)
+  return (submit(self, f, args, kwargs, ...))
+end
+
+---- scope --------------------------------------------------------------------------
+
+function Type.__close(self, err)
+  if err ~= nil then
+    self:terminate()
+  else
+    self:close()
+  end
+  self:join()
+end
+
+return pool

@@ -1,0 +1,62 @@
+-- A worker's Lua side: what happens before its first task and after its last.
+-- `start` gets what options.lua made of the pool's options.
+
+local core = require "tidepool.core"
+local functions = require "tidepool.functions"
+
+local worker = {}
+
+local codec = core.codec
+local finalizer
+
+local function build(text)
+  local definition = codec.decode(text)
+  if type(definition) == "string" then return functions.find(definition) end
+  return functions.build(definition)
+end
+
+-- Loaders of the parent that could be sent.
+local function use_loaders(brief)
+  for name, text in pairs(brief.preload) do
+    package.preload[name] = package.preload[name] or build(text)
+  end
+  for _, text in ipairs(brief.searchers) do
+    table.insert(package.searchers, build(text))
+  end
+end
+
+-- As `lua` reads a file: a first line that begins with # does not count.
+local function without_first_comment(text)
+  text = text:gsub("^\xEF\xBB\xBF", "")
+  return (text:gsub("^#[^\n]*", ""))
+end
+
+local function stem(path)
+  return (path:gsub("^.*/", ""):gsub("%.[^.]*$", ""))
+end
+
+local function run_script(script)
+  local chunk = assert(load(without_first_comment(script.text), "@" .. script.name, "t"))
+  local module = chunk(script.name)
+  if type(module) == "table" then package.loaded[stem(script.name)] = module end
+end
+
+function worker.start(brief)
+  package.path, package.cpath = brief.path, brief.cpath
+  os.exit = core.exit -- luacheck: ignore
+  use_loaders(brief)
+  for _, script in ipairs(brief.scripts) do
+    run_script(script)
+  end
+  if brief.initializer then
+    local args = brief.initargs
+    build(brief.initializer)(table.unpack(args, 1, args.n or #args))
+  end
+  finalizer = brief.finalizer and build(brief.finalizer)
+end
+
+function worker.finish()
+  if finalizer then finalizer() end
+end
+
+return worker

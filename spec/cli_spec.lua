@@ -1,0 +1,445 @@
+-- cli_spec.lua - the program on its command line: whole output, whole status.
+
+local bin = os.getenv("TIDEPOOL_BIN") or "./tidepool"
+
+local function slurp(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("a")
+  file:close()
+  os.remove(path)
+  return text
+end
+
+local function temporary(text)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+---Run a shell line, in which `tidepool` is the program under test, with `input` on its standard
+---input; returns what it printed, its messages (without the name of the program) and its status.
+local function sh(line, input)
+  local in_path, err_path = temporary(input or ""), os.tmpname()
+  local env = "unset LUA_INIT LUA_INIT_5_4 LUA_PATH LUA_PATH_5_4 LUA_CPATH LUA_CPATH_5_4\n"
+  local script = temporary(env .. "tidepool() { timeout 60 " .. bin .. ' "$@"; }\n' .. line .. "\n")
+  local pipe = io.popen(("sh %s <%s 2>%s; echo $?"):format(script, in_path, err_path))
+  local out = pipe:read("a")
+  pipe:close()
+  os.remove(script)
+  os.remove(in_path)
+  local err = slurp(err_path):gsub(bin:gsub("%p", "%%%0"), "tidepool")
+  local text, status = out:match("^(.*)%f[%d](%d+)\n$")
+  return text, err, math.tointeger(tonumber(status))
+end
+
+local function assert_run(line, input, out, err, status)
+  local got_out, got_err, got_status = sh(line, input)
+  assert.equal(err, got_err)
+  assert.equal(out, got_out)
+  assert.equal(status, got_status)
+end
+
+local function prints(line, out, input) assert_run(line, input, out, "", 0) end
+
+local function fails(line, err, input) assert_run(line, input, "", err, 1) end
+
+local usage = [=[
+usage: tidepool [options] [script [args]]
+  -e stat    run the Lua text 'stat'
+  -l mod     require 'mod' into the global 'mod'
+  -l g=mod   require 'mod' into the global 'g'
+  -i         go on at the prompt after the script
+  -v         show the version of Lua
+  -E         ignore LUA_INIT, LUA_PATH and LUA_CPATH
+  -W         turn warnings on
+  -j N       workers of a pool that does not say how many
+  --         end of the options
+  -          end of the options, run standard input
+  --help     show this text and exit
+  --version  show the versions of all parts and exit
+]=]
+
+---Run `line` with a script file in $S.
+local function with_script(text, check, line, ...)
+  local path = temporary(text)
+  local ok, err = pcall(check, "S=" .. path .. "; " .. line, ...)
+  os.remove(path)
+  if not ok then error(err, 0) end
+end
+
+describe("tidepool --help", function()
+  it("prints the options and ends well", function()
+    local out, err, status = sh("tidepool --help -e 'print(1)'")
+
+    assert.equal(usage, (out:gsub(bin:gsub("%p", "%%%0"), "tidepool")))
+    assert.equal("", err)
+    assert.equal(0, status)
+  end)
+end)
+
+describe("tidepool --version", function()
+  it("prints a line for each part", function()
+    local out, err, status = sh("tidepool --version")
+
+    assert.matches("^tidepool %d+%.%d+%.%d+\nLua 5%.4%.%d+\nOpenSSL %d[%w.]+\n%d+ CPUs?\n$", out)
+    assert.equal("", err)
+    assert.equal(0, status)
+  end)
+end)
+
+describe("tidepool with bad options", function()
+  for _, option in ipairs { "-h", "-x", "---", "--x", "--helpx", "-Ex", "-vv", "-iv", "-Wx" } do
+    it("refuses " .. option, function()
+      fails("tidepool " .. option, "tidepool: unrecognized option '" .. option .. "'\n" .. usage)
+    end)
+  end
+
+  for _, line in ipairs { "-e", "-l", "-e -v", "-l -" } do
+    it("misses the argument in " .. line, function()
+      fails("tidepool " .. line, "tidepool: '" .. line:sub(1, 2) .. "' needs argument\n" .. usage)
+    end)
+  end
+
+  for _, option in ipairs { "-j", "-j0", "-jx", "-j1.5", "-j99999999999" } do
+    it("wants a number in " .. option, function()
+      fails("tidepool " .. option,
+        "tidepool: '" .. option .. "' needs a number of processes\n" .. usage)
+    end)
+  end
+
+  it("names what was given when the value stands apart", function()
+    fails("tidepool -j many", "tidepool: '-j' needs a number of processes\n" .. usage)
+  end)
+
+  it("runs nothing before a later option was understood", function()
+    fails("tidepool -e 'print(1)' -x", "tidepool: unrecognized option '-x'\n" .. usage)
+  end)
+end)
+
+describe("tidepool -e", function()
+  it("runs texts in order, apart or joined", function()
+    prints([[tidepool "-eprint(1)" -ea=3 -e "print(a)"]], "1\n3\n")
+  end)
+
+  it("reads no standard input", function()
+    prints("tidepool -e 'x = 1'", "", "print(2)")
+  end)
+
+  it("goes on with the script", function()
+    with_script("print(a, ...)", prints, "tidepool -e a=1 $S x y", "1\tx\ty\n")
+  end)
+
+  it("calls the chunk (command line)", function()
+    fails("tidepool -e 'x x'", "tidepool: (command line):1: syntax error near 'x'\n")
+  end)
+
+  it("stops at the first error", function()
+    assert_run([[tidepool -e 'print(1)' -e 'error("no", 0)' -e 'print(2)']], nil, "1\n",
+      "tidepool: no\nstack traceback:\n\t[C]: in function 'error'\n" ..
+      "\t(command line):1: in main chunk\n\t[C]: in ?\n", 1)
+  end)
+end)
+
+describe("tidepool -l", function()
+  it("requires into a global of the same name", function()
+    with_script("return { x = 15 }", prints,
+      [[LUA_PATH="/tmp/?;;" tidepool -l "${S#/tmp/}" -e "print(_G['${S#/tmp/}'].x)"]], "15\n")
+  end)
+
+  it("requires into a named global", function()
+    prints("tidepool -l str=string -lm=math -e 'print(str.upper(m.type(1)))'", "INTEGER\n")
+  end)
+
+  it("keeps its place among -e", function()
+    prints("tidepool -e 'package.loaded.a = 7' -l a -e 'print(a)'", "7\n")
+  end)
+
+  it("cuts a version from the name of the global", function()
+    prints("tidepool -e 'package.loaded[\"a-v2\"] = 7' -l a-v2 -e 'print(a)'", "7\n")
+  end)
+
+  it("finds tidepool without a file", function()
+    prints("tidepool -e 'package.path, package.cpath = \"\", \"\"' -l tidepool " ..
+      "-e 'print(type(tidepool.version))'", "string\n")
+  end)
+end)
+
+describe("tidepool -v", function()
+  it("prints one line, then does what else is asked", function()
+    local out, err, status = sh("tidepool -v -e 'print(1)'")
+
+    assert.matches("^Lua 5%.4%.%d+  Copyright %(C%) 1994%-%d+ Lua%.org, PUC%-Rio\n1\n$", out)
+    assert.equal("", err)
+    assert.equal(0, status)
+  end)
+
+  it("reads no standard input", function()
+    local out = sh("tidepool -v", "print(1)")
+
+    assert.matches("PUC%-Rio\n$", out)
+  end)
+end)
+
+describe("tidepool -E", function()
+  it("ignores LUA_INIT and the paths", function()
+    prints("export LUA_INIT='error(1)' LUA_PATH=xxx LUA_CPATH=yyy\n" ..
+      "tidepool -E -e 'print(package.path:find\"xxx\", package.cpath:find\"yyy\")'", "nil\tnil\n")
+  end)
+end)
+
+describe("tidepool -W", function()
+  it("turns warnings on", function()
+    assert_run("tidepool -W -e 'warn(1, 2)'", nil, "", "Lua warning: 12\n", 0)
+  end)
+
+  it("is off without it", function() prints("tidepool -e 'warn(1)'", "") end)
+end)
+
+describe("tidepool -j", function()
+  it("sets TIDEPOOL_PROCESSES, apart or joined", function()
+    prints("tidepool -j 3 -e 'print(os.getenv\"TIDEPOOL_PROCESSES\")'", "3\n")
+    prints("tidepool -j4 -e 'print(os.getenv\"TIDEPOOL_PROCESSES\")'", "4\n")
+  end)
+
+  it("is the size of a pool that does not say", function()
+    prints("tidepool -j3 -e 'local pool <close> = require\"tidepool\".pool() " ..
+      "print(#pool:broadcast(\"tostring\", {1}))'", "3\n")
+  end)
+end)
+
+describe("tidepool SCRIPT", function()
+  it("passes the arguments and arg", function()
+    with_script("print(#arg, arg[0] == os.getenv'S', arg[-1], ...)", prints,
+      "export S; tidepool -- $S -e -- x", "3\ttrue\t--\t-e\t--\tx\n")
+  end)
+
+  it("takes its arguments from what arg is then", function()
+    with_script("print(...)", prints, "tidepool -e 'arg[1] = 100' $S 1 2", "100\t2\n")
+  end)
+
+  it("refuses an arg that is no table", function()
+    fails("tidepool -e 'arg = 1' - </dev/null", "tidepool: 'arg' is not a table\n")
+  end)
+
+  it("skips a first line with # and a byte order mark", function()
+    with_script("\xEF\xBB\xBF#!/usr/bin/tidepool\nprint(debug.getinfo(1, 'l').currentline)", prints,
+      "tidepool $S", "2\n")
+  end)
+
+  it("says which file it cannot open", function()
+    local _, err, status = sh("tidepool ./no/such.lua")
+
+    assert.matches("^tidepool: cannot open '?%./no/such%.lua'?: No such file or directory\n$", err)
+    assert.equal(1, status)
+  end)
+
+  it("has arg[0] as the program when there is none", function()
+    prints("tidepool -e 'print(arg[0] == arg[-1], #arg, arg[1])'", "false\t2\t-e\n")
+  end)
+end)
+
+describe("tidepool without a script", function()
+  it("runs standard input", function() prints("tidepool", "1\tnil\n", "print(\n1, a\n)") end)
+
+  it("runs it after - with arguments", function()
+    prints("tidepool - -h", "-h\t-\n", "print(arg[1], arg[0])")
+  end)
+
+  it("runs it after a last --", function() prints("tidepool --", "1\n", "print(1)") end)
+
+  it("calls the chunk stdin", function()
+    fails("tidepool -", "tidepool: stdin:1: syntax error near 'x'\n", "x x")
+  end)
+end)
+
+describe("LUA_INIT", function()
+  it("runs before everything, with arg", function()
+    with_script("print(X)", prints, "LUA_INIT='X=tonumber(arg[1])' tidepool $S 3.2", "3.2\n")
+  end)
+
+  it("gives way to LUA_INIT_5_4", function()
+    prints("LUA_INIT_5_4='X=10' LUA_INIT='X=3' tidepool -e 'print(X)'", "10\n")
+  end)
+
+  it("may name a file", function()
+    with_script("X = 5", prints, "LUA_INIT=@$S tidepool -e 'print(X)'", "5\n")
+  end)
+
+  it("has its name in errors", function()
+    fails("LUA_INIT='x x' tidepool -e 'print(1)'",
+      "tidepool: LUA_INIT:1: syntax error near 'x'\n")
+  end)
+end)
+
+describe("uncaught errors", function()
+  it("show a traceback", function()
+    with_script("local function f() error('no') end\nf()", function(line)
+      local path = line:match("^S=(%S+);")
+      fails(line, ("tidepool: %s:1: no\nstack traceback:\n\t[C]: in function 'error'\n" ..
+        "\t%s:1: in local 'f'\n\t%s:2: in main chunk\n\t[C]: in ?\n"):gsub("%%s", path))
+    end, "tidepool $S")
+  end)
+
+  it("show objects by __tostring alone", function()
+    fails([[tidepool -e 'error(setmetatable({}, {__tostring = function() return "TS" end}))']],
+      "tidepool: TS\n")
+  end)
+
+  it("say what other values are", function()
+    fails("tidepool -e 'error{}'", "tidepool: (error object is a table value)\n" ..
+      "stack traceback:\n\t[C]: in function 'error'\n\t(command line):1: in main chunk\n" ..
+      "\t[C]: in ?\n")
+  end)
+end)
+
+describe("os.exit", function()
+  for arg, status in pairs { ["true"] = 0, ["false"] = 1, ["7"] = 7 } do
+    it("ends with " .. arg .. " as it says", function()
+      assert_run("tidepool -e 'os.exit(" .. arg .. ", true)'", nil, "", "", status)
+    end)
+  end
+
+  it("closes the variables of the main chunk when asked to close", function()
+    with_script([[local x <close> = setmetatable({}, {__close = function() print "closed" end})
+      os.exit(true, true)]], prints, "tidepool $S", "closed\n")
+  end)
+end)
+
+describe("the collector", function()
+  it("is generational", function()
+    prints("tidepool -e 'print(collectgarbage(\"incremental\"))'", "generational\n")
+  end)
+end)
+
+describe("standard output", function()
+  it("that cannot be written is an error", function()
+    fails("tidepool -e 'io.write(1)' >/dev/full",
+      "tidepool: cannot write standard output: No space left on device\n")
+  end)
+
+  it("that failed early is an error at the end", function()
+    fails("tidepool -e 'print(1)' >/dev/full",
+      "tidepool: cannot write standard output: an earlier write failed\n")
+  end)
+
+  it("is checked after os.exit too", function()
+    fails("tidepool -e 'io.write(1) os.exit(0)' >/dev/full",
+      "tidepool: cannot write standard output: No space left on device\n")
+  end)
+
+  it("may be closed when nothing is printed", function()
+    prints("tidepool -e 'x = 1' >&-", "")
+  end)
+end)
+
+describe("tidepool -i", function()
+  local banner = sh("tidepool -v")
+
+  local function session(input, out, err, line)
+    assert_run(line or "tidepool -i", input, banner .. out, err or "", 0)
+  end
+
+  it("prints values of expressions", function()
+    session("1 + 1\n'a', nil\n", "> 1 + 1\n2\n> 'a', nil\na\tnil\n> \n")
+  end)
+
+  it("takes = as return", function() session("=1, 2\n", "> =1, 2\n1\t2\n> \n") end)
+
+  it("runs statements and keeps globals", function()
+    session("x = 5\nx\n", "> x = 5\n> x\n5\n> \n")
+  end)
+
+  it("goes on while a chunk is open", function()
+    session("for i = 1, 2 do\nprint(i) end\n", "> for i = 1, 2 do\n>> print(i) end\n1\n2\n> \n")
+  end)
+
+  it("ends an open chunk with its error", function()
+    session("do\n", "> do\n>> > \n", "stdin:1: 'end' expected near <eof>\n")
+  end)
+
+  it("takes a last line without its end", function() session("7", "> 7\n7\n> \n") end)
+
+  it("shows errors without the program's name and goes on", function()
+    session("error('no', 0)\n1\n", "> error('no', 0)\n> 1\n1\n> \n",
+      "no\nstack traceback:\n\t[C]: in function 'error'\n\tstdin:1: in main chunk\n\t[C]: in ?\n")
+  end)
+
+  it("uses _PROMPT and _PROMPT2 as they are at the time", function()
+    session("do\nend\n", "10do\n2end\n11\n", "",
+      "tidepool -e 'n = 9 _PROMPT = setmetatable({}, {__tostring = function() " ..
+      "n = n + 1 return n // 1 .. \"\" end}) _PROMPT2 = 2' -i")
+  end)
+
+  it("prints through the global print", function()
+    session("print = nil\n1\n", "> print = nil\n> 1\n> \n",
+      "error calling 'print' (attempt to call a nil value)\n")
+  end)
+
+  it("comes after a script, errors or not", function()
+    with_script("x = 4", function(line) session("x\n", "> x\n4\n> \n", "", line) end,
+      "tidepool -i $S")
+  end)
+
+  it("keeps zeros and long lines", function()
+    local long = ("a"):rep(5000)
+    session("#'" .. long .. "'\n", "> #'" .. long .. "'\n5000\n> \n")
+  end)
+end)
+
+describe("signals", function()
+  local die = "local x <close> = setmetatable({}, {__close = function() print \"closed\" end}) " ..
+    "local pid = io.open(\"/proc/self/stat\"):read(\"n\") " ..
+    "io.popen(\"kill -SIG \" .. pid):close() while true do end"
+
+  local function killed(name, message, signal_number)
+    local text = "exec " .. bin .. " -e '" .. die:gsub("SIG", name) .. "'"
+    local out, err, status = sh("sh -c '" .. text:gsub("'", "'\\''") .. "'")
+
+    assert.equal("closed\n", out)
+    assert.matches("^tidepool: %(command line%):1: " .. message .. "\nstack traceback:\n", err)
+    assert.equal(128 + signal_number, status)
+  end
+
+  it("close variables and kill with SIGINT", function() killed("INT", "interrupted!", 2) end)
+
+  it("close variables and kill with SIGTERM", function() killed("TERM", "terminated!", 15) end)
+
+  it("close variables and kill with SIGHUP", function() killed("HUP", "terminated!", 1) end)
+
+  local caught = "print(pcall(function() local pid = io.open(\"/proc/self/stat\"):read(\"n\") " ..
+    "io.popen(\"kill -SIG \" .. pid):close() WAIT end))"
+
+  local function caught_text(name, wait)
+    return (caught:gsub("SIG", name):gsub("WAIT", wait or "while true do end"))
+  end
+
+  it("are errors that can be caught", function()
+    prints("tidepool -e '" .. caught_text("INT") .. "'",
+      "false\t(command line):1: interrupted!\n")
+  end)
+
+  it("leave a prompt running", function()
+    local out = sh("tidepool -i", caught_text("INT") .. "\n1\n")
+
+    assert.matches("false\tstdin:1: interrupted!\n> 1\n1\n> \n$", out)
+  end)
+
+  it("respect an ignored SIGHUP", function()
+    prints("trap '' HUP; " .. bin .. " -e '" ..
+      caught_text("HUP", "for _ = 1, 1e6 do end return \"alive\"") .. "'", "true\talive\n")
+  end)
+
+  it("do not change the status of a later error", function()
+    local _, _, status = sh("tidepool -e '" .. caught_text("INT") .. " error(1)'")
+
+    assert.equal(1, status)
+  end)
+end)
+
+describe("modules written in C", function()
+  it("find Lua in the program", function()
+    prints("tidepool -e 'print(type(require\"lfs\".currentdir()))'", "string\n")
+  end)
+end)

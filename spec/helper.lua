@@ -1,0 +1,303 @@
+-- helper.lua - processes, files and time as a spec sees them from outside the pool.
+-- Also loaded in workers: tasks use `pass` and `note`.
+
+local tidepool = require "tidepool"
+
+local helper = {}
+
+--------------------------------------------------------------------------------
+-- Time
+
+---Poll `fn` until it returns something true; fail after `seconds` (default 10).
+function helper.eventually(fn, seconds)
+  local deadline = tidepool.now() + (seconds or 10)
+  repeat
+    local value = fn()
+    if value then return value end
+    tidepool.sleep(0.002)
+  until tidepool.now() > deadline
+  error("it did not happen within " .. (seconds or 10) .. " s", 2)
+end
+
+---Call `fn` and return its values; fail when it took longer than `seconds`.
+function helper.within(seconds, fn, ...)
+  local start = tidepool.now()
+  local results = table.pack(fn(...))
+  local took = tidepool.now() - start
+  if took > seconds then
+    error(("it took %.2f s, more than %g s"):format(took, seconds), 2)
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+--------------------------------------------------------------------------------
+-- Errors
+
+---The error value that `fn(...)` raises; fail when it raises none.
+function helper.failure(fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then error("no error was raised", 2) end
+  return err
+end
+
+---The text of the plain string error that `fn(...)` raises, without its position.
+function helper.refusal(fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then error("no error was raised", 2) end
+  if type(err) ~= "string" then
+    error("a plain string was expected, got " .. type(err) .. ": " .. tostring(err), 2)
+  end
+  return (err:gsub("^[^:\n]+:%d+: ", ""))
+end
+
+---The bare message of any error: of a string without its position, of an object its `message`.
+function helper.message(err)
+  if type(err) == "string" then return (err:gsub("^[^:\n]+:%d+: ", "")) end
+  return err.message
+end
+
+--------------------------------------------------------------------------------
+-- Files
+
+local File = {}
+File.__index = File
+
+local function slurp(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+helper.slurp = slurp
+
+function File:read() return slurp(self.path) or "" end
+
+function File:write(text)
+  local file = assert(io.open(self.path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+function File:lines()
+  local list = {}
+  for line in self:read():gmatch("([^\n]*)\n") do list[#list + 1] = line end
+  return list
+end
+
+---Wait until the file has at least `n` lines, then return them.
+function File:await(n, seconds)
+  return helper.eventually(function()
+    local list = self:lines()
+    return #list >= n and list
+  end, seconds)
+end
+
+function File:__close() os.remove(self.path) end
+
+---A temporary file, gone at the end of the scope: `local file <close> = helper.file(text)`.
+function helper.file(text)
+  local file = setmetatable({ path = os.tmpname() }, File)
+  if text then file:write(text) end
+  return file
+end
+
+---Append one line, in a single write.
+function helper.note(path, text)
+  local file = assert(io.open(path, "ab"))
+  file:write(tostring(text) .. "\n")
+  file:close()
+end
+
+local Gate = {}
+Gate.__index = Gate
+
+function Gate:open() assert(io.open(self.path, "wb")):close() end
+
+function Gate:__close() os.remove(self.path) end
+
+---A gate is a file name: tasks in `helper.pass(gate.path)` go on once `gate:open()` was called.
+function helper.gate()
+  local path = os.tmpname()
+  os.remove(path)
+  return setmetatable({ path = path }, Gate)
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+helper.exists = exists
+
+---Wait for a gate, in a task.
+function helper.pass(path)
+  local deadline = tidepool.now() + 10
+  while not exists(path) do
+    if tidepool.now() > deadline then error("the gate stayed shut", 2) end
+    tidepool.sleep(0.002)
+  end
+end
+
+--------------------------------------------------------------------------------
+-- Processes
+
+---`{state =, parent =}` of a process, or nil when there is none.
+function helper.process(pid)
+  local text = slurp("/proc/" .. pid .. "/stat")
+  local state, parent = (text or ""):match("^.*%) (%S) (%d+)")
+  if not state then return nil end
+  return { state = state, parent = math.tointeger(tonumber(parent)) }
+end
+
+---Whether a process runs (a zombie does not).
+function helper.alive(pid)
+  local process = helper.process(pid)
+  return process ~= nil and process.state ~= "Z" and process.state ~= "X"
+end
+
+---The supervisor of a worker.
+function helper.parent(pid) return assert(helper.process(pid), "no such process").parent end
+
+function helper.children(pid)
+  local list = {}
+  local text = slurp("/proc/" .. pid .. "/task/" .. pid .. "/children") or ""
+  for child in text:gmatch("%d+") do list[#list + 1] = math.tointeger(tonumber(child)) end
+  return list
+end
+
+---All processes below `pid`, zombies too, sorted.
+function helper.descendants(pid)
+  local list = {}
+  local function add(parent)
+    for _, child in ipairs(helper.children(parent)) do
+      list[#list + 1] = child
+      add(child)
+    end
+  end
+  add(pid)
+  table.sort(list)
+  return list
+end
+
+---The open descriptors of this process, one per line.
+function helper.descriptors()
+  local pid = tidepool.getpid()
+  local pipe = assert(io.popen("find /proc/" .. pid .. "/fd -mindepth 1 -printf '%f %l\\n'"))
+  local list = {}
+  for line in pipe:lines() do list[#list + 1] = line:gsub(":%[%d+%]", "") end
+  pipe:close()
+  table.sort(list)
+  return table.concat(list, "\n")
+end
+
+---Call `fn` and fail unless it leaves the processes and descriptors as they were.
+function helper.no_leaks(fn)
+  local function processes() return table.concat(helper.descendants(tidepool.getpid()), " ") end
+  local processes_before, descriptors_before = processes(), helper.descriptors()
+  fn()
+  local ok = pcall(helper.eventually, function() return processes() == processes_before end, 5)
+  if not ok then
+    error("processes before: " .. processes_before .. "; after: " .. processes(), 2)
+  end
+  local descriptors = helper.descriptors()
+  if descriptors ~= descriptors_before then
+    error("descriptors before:\n" .. descriptors_before .. "\nafter:\n" .. descriptors, 2)
+  end
+end
+
+---Send a signal, by name or number.
+function helper.kill(pid, signal)
+  assert(math.type(pid) == "integer" and pid > 1, "not a process id")
+  return os.execute("kill -" .. signal .. " " .. pid .. " 2>/dev/null")
+end
+
+---Memory of its own of a process, in KiB.
+function helper.memory(pid)
+  local text = slurp("/proc/" .. (pid or "self") .. "/status") or ""
+  return math.tointeger(tonumber(text:match("RssAnon:%s+(%d+)")))
+end
+
+---The process ids of the `n` workers of an idle pool, by number of the worker.
+function helper.workers(pool, n)
+  local journal <close> = helper.file()
+  local gate <close> = helper.gate()
+  local path, gate_path = journal.path, gate.path
+  local handles = {}
+  for i = 1, n do
+    handles[i] = pool:apply_async(function()
+      helper.note(path, "here")
+      helper.pass(gate_path)
+      return tidepool.worker.number, tidepool.worker.pid
+    end)
+  end
+  journal:await(n)
+  gate:open()
+  local pids = {}
+  for i = 1, n do
+    local number, pid = handles[i]:get(20)
+    pids[number] = pid
+  end
+  return pids
+end
+
+--------------------------------------------------------------------------------
+-- Programs
+
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+---The program that runs this spec: the host, or stock lua.
+function helper.interpreter()
+  if os.getenv("TIDEPOOL_LUA") then return os.getenv("TIDEPOOL_LUA") end
+  local i = 0
+  while arg[i - 1] do i = i - 1 end
+  return arg[i]
+end
+
+local function command(script, opts)
+  local words = { opts.before or "", "exec timeout -k 1 ", opts.seconds or 20, opts.under or "",
+    quote(helper.interpreter()), opts.flags or "", quote(script) }
+  for _, word in ipairs(opts.args or {}) do words[#words + 1] = quote(word) end
+  return table.concat(words, " ")
+end
+
+---Run a Lua program with the interpreter under test; returns stdout, stderr and the exit status
+---(128 + n after signal n, 124 when it hangs). `opts`: args, flags, input, seconds, before (shell
+---text), under (a program to run it with).
+function helper.run(text, opts)
+  opts = opts or {}
+  local script <close> = helper.file(text)
+  local input <close> = helper.file(opts.input or "")
+  local out <close> = helper.file()
+  local err <close> = helper.file()
+  os.execute("chmod 644 " .. script.path)
+  local line = command(script.path, opts)
+  local _, how, code =
+    os.execute(("%s <%s >%s 2>%s"):format(line, input.path, out.path, err.path))
+  return out:read(), err:read(), how == "signal" and 128 + code or code
+end
+
+local Program = {}
+Program.__index = Program
+
+---The next line the program prints, or nil at its end.
+function Program:line() return self.pipe:read("l") end
+
+---The next line as an integer.
+function Program:number() return math.tointeger(tonumber(self:line())) end
+
+function Program:__close()
+  self.pipe:close()
+  os.remove(self.script.path)
+end
+
+---Start a Lua program beside this one: `local program <close> = helper.start(text)`.
+function helper.start(text, opts)
+  local script = helper.file(text)
+  local pipe = assert(io.popen(command(script.path, opts or {}) .. " </dev/null 2>&1"))
+  return setmetatable({ pipe = pipe, script = script }, Program)
+end
+
+return helper
