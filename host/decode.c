@@ -16,7 +16,7 @@ enum {
   PRESIZE_MOST = 1 << 26
 };
 
-/* The head then lives in registers; a tenth of the time of an array. */
+/* The head then lives in registers: a tenth of the time of an array. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 const char codec_bulk_key = 0;
@@ -31,7 +31,6 @@ CodecStatus decode_fail(Decoder *d, CodecStatus status, const char *format,
   return status;
 }
 
-static CodecStatus get_value(Decoder *d);
 static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head);
 
 static CodecStatus truncated(Decoder *d) {
@@ -58,7 +57,7 @@ CodecStatus decode_head(Decoder *d, Head *head) {
   return get_head(d, head);
 }
 
-static CodecStatus enter(Decoder *d) {
+CodecStatus decode_enter(Decoder *d) {
   if (d->depth >= d->max_depth)
     return decode_fail(d, CODEC_DEPTH, "nested deeper than %d levels",
                        d->max_depth);
@@ -142,7 +141,7 @@ static CodecStatus get_chunks(Decoder *d, const Head *head) {
   return finish_string(d, head, len);
 }
 
-static CodecStatus get_string(Decoder *d, const Head *head) {
+CodecStatus decode_string(Decoder *d, const Head *head) {
   char copy[SHORT_STRING];
   if (head->info == INFO_OPEN)
     return get_chunks(d, head);
@@ -176,7 +175,7 @@ static CodecStatus get_bulk(Decoder *d, int n) {
   push_bulk(d->L);
   d->stacked += (size_t)n;
   for (int i = 0; i < n; i++) {
-    CodecStatus status = get_value(d);
+    CodecStatus status = decode_value(d);
     if (status != CODEC_OK)
       return status;
   }
@@ -190,7 +189,7 @@ static CodecStatus get_open_array(Decoder *d, size_t mark) {
   decode_set_mark(d, mark);
   for (lua_Integer i = 1; !at_break(d); i++) {
     d->owed++;
-    CodecStatus status = get_value(d);
+    CodecStatus status = decode_value(d);
     if (status != CODEC_OK)
       return status;
     lua_rawseti(d->L, -2, i);
@@ -202,7 +201,7 @@ static CodecStatus get_elements(Decoder *d, size_t n, size_t mark) {
   lua_createtable(d->L, n <= PRESIZE_MOST ? (int)n : 0, 0);
   decode_set_mark(d, mark);
   for (size_t i = 1; i <= n; i++) {
-    CodecStatus status = get_value(d);
+    CodecStatus status = decode_value(d);
     if (status != CODEC_OK)
       return status;
     lua_rawseti(d->L, -2, (lua_Integer)i);
@@ -210,8 +209,8 @@ static CodecStatus get_elements(Decoder *d, size_t n, size_t mark) {
   return CODEC_OK;
 }
 
-static CodecStatus get_array(Decoder *d, const Head *head, size_t mark) {
-  CodecStatus status = enter(d);
+CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
+  CodecStatus status = decode_enter(d);
   if (status != CODEC_OK)
     return status;
   size_t n = (size_t)head->arg;
@@ -257,7 +256,7 @@ static CodecStatus get_key(Decoder *d) {
   if (status != CODEC_OK)
     return status;
   if (head.major == MAJOR_BYTES || head.major == MAJOR_TEXT)
-    status = get_string(d, &head);
+    status = decode_string(d, &head);
   else if (head.major == MAJOR_OTHER &&
            (head.info == OTHER_NULL || head.info == OTHER_UNDEFINED))
     return decode_fail(d, CODEC_KEY, "null as a table key");
@@ -271,7 +270,7 @@ static CodecStatus get_key(Decoder *d) {
 static inline CodecStatus get_pair(Decoder *d) {
   CodecStatus status = get_key(d);
   if (status == CODEC_OK)
-    status = get_value(d);
+    status = decode_value(d);
   if (status == CODEC_OK)
     lua_rawset(d->L, -3);
   return status;
@@ -300,8 +299,8 @@ static CodecStatus get_pairs(Decoder *d, size_t n, size_t mark) {
   return CODEC_OK;
 }
 
-static CodecStatus get_map(Decoder *d, const Head *head, size_t mark) {
-  CodecStatus status = enter(d);
+CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
+  CodecStatus status = decode_enter(d);
   if (status != CODEC_OK)
     return status;
   if (head->info == INFO_OPEN)
@@ -367,11 +366,11 @@ static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
     return CODEC_OK;
   case MAJOR_BYTES:
   case MAJOR_TEXT:
-    return get_string(d, head);
+    return decode_string(d, head);
   case MAJOR_ARRAY:
-    return get_array(d, head, NO_MARK);
+    return decode_array(d, head, NO_MARK);
   case MAJOR_MAP:
-    return get_map(d, head, NO_MARK);
+    return decode_map(d, head, NO_MARK);
   case MAJOR_TAG:
     return decode_tag(d, head, NO_MARK);
   default:
@@ -410,7 +409,7 @@ static ALWAYS_INLINE bool push_number(Decoder *d) {
   return true;
 }
 
-static CodecStatus get_value(Decoder *d) {
+CodecStatus decode_value(Decoder *d) {
   Head head;
   d->owed--;
   if (push_number(d))
@@ -419,30 +418,8 @@ static CodecStatus get_value(Decoder *d) {
   return status == CODEC_OK ? get_item(d, &head) : status;
 }
 
-/* --- for decode_tag.c --- */
-
-CodecStatus decode_enter(Decoder *d) {
-  return enter(d);
-}
-
-CodecStatus decode_string(Decoder *d, const Head *head) {
-  return get_string(d, head);
-}
-
-CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
-  return get_array(d, head, mark);
-}
-
-CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
-  return get_map(d, head, mark);
-}
-
 CodecStatus decode_item(Decoder *d, const Head *head) {
   return get_item(d, head);
-}
-
-CodecStatus decode_value(Decoder *d) {
-  return get_value(d);
 }
 
 /* --- messages --- */
@@ -455,7 +432,7 @@ static CodecStatus get_message(Decoder *d, size_t size, int n) {
   if (!lua_checkstack(d->L, n + DECODE_ROOM))
     return decode_fail(d, CODEC_STACK, "the Lua stack cannot grow");
   for (int i = 0; i < n; i++) {
-    CodecStatus status = get_value(d);
+    CodecStatus status = decode_value(d);
     if (status != CODEC_OK)
       return status;
   }

@@ -18,30 +18,15 @@
 
 enum { ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
 
-static CodecStatus put_value(Encoder *e, int index, int type);
-
 /* --- bytes --- */
-
-/* Is there room for `bytes` and a head? Else write what fits exactly. */
-static inline bool is_roomy(const Buf *b, size_t bytes) {
-  return b->base != NULL && b->cap - b->len >= bytes + HEAD_MOST;
-}
 
 static CodecStatus append(Encoder *e, const void *bytes, size_t n) {
   return buf_append(e->b, bytes, n) == 0 ? CODEC_OK : encode_fail_full(e);
 }
 
-static CodecStatus put_head_slowly(Encoder *e, unsigned major, uint64_t arg) {
+CodecStatus encode_head_slowly(Encoder *e, unsigned major, uint64_t arg) {
   uint8_t head[HEAD_MOST];
   return append(e, head, head_put(head, major, arg));
-}
-
-static inline CodecStatus put_head(Encoder *e, unsigned major, uint64_t arg) {
-  Buf *b = e->b;
-  if (!is_roomy(b, 0))
-    return put_head_slowly(e, major, arg);
-  b->len += head_put(b->base + b->len, major, arg);
-  return CODEC_OK;
 }
 
 /* The head of a container stands at `at` in one byte: make it say n. */
@@ -75,7 +60,7 @@ static CodecStatus put_chars_slowly(Encoder *e, unsigned major, const char *s,
 static inline CodecStatus put_chars(Encoder *e, unsigned major, const char *s,
                                     size_t len) {
   Buf *b = e->b;
-  if (!is_roomy(b, len))
+  if (!encode_is_roomy(b, len))
     return put_chars_slowly(e, major, s, len);
   uint8_t *to = b->base + b->len;
   size_t bytes = head_put(to, major, len);
@@ -87,14 +72,14 @@ static inline CodecStatus put_chars(Encoder *e, unsigned major, const char *s,
 /* --- scalars --- */
 
 static inline CodecStatus put_integer(Encoder *e, lua_Integer i) {
-  return i >= 0 ? put_head(e, MAJOR_UNSIGNED, (uint64_t)i)
-                : put_head(e, MAJOR_NEGATIVE, ~(uint64_t)i);
+  return i >= 0 ? encode_head(e, MAJOR_UNSIGNED, (uint64_t)i)
+                : encode_head(e, MAJOR_NEGATIVE, ~(uint64_t)i);
 }
 
 static CodecStatus put_float(Encoder *e, lua_Number d) {
   Buf *b = e->b;
   uint8_t item[HEAD_MOST];
-  if (!is_roomy(b, 0))
+  if (!encode_is_roomy(b, 0))
     return append(e, item, head_put_float(item, d));
   b->len += head_put_float(b->base + b->len, d);
   return CODEC_OK;
@@ -121,9 +106,9 @@ static CodecStatus put_deduped(Encoder *e, unsigned major, const char *s,
     if (number == NULL)
       return encode_fail(e, CODEC_MEMORY, "not enough memory");
     if (*number > 0) {
-      CodecStatus status = put_head(e, MAJOR_TAG, TAG_STRING_REF);
+      CodecStatus status = encode_head(e, MAJOR_TAG, TAG_STRING_REF);
       return status != CODEC_OK ? status
-                                : put_head(e, MAJOR_UNSIGNED, *number - 1);
+                                : encode_head(e, MAJOR_UNSIGNED, *number - 1);
     }
     if (counts_as_string(len, e->strings))
       *number = e->strings + 1;
@@ -184,8 +169,8 @@ CodecStatus encode_name(Encoder *e, const char *s, size_t len) {
 /* --- tables. The table at `t` is on the top of the stack. --- */
 
 /* Scalars are popped some at a time. */
-static CodecStatus put_array(Encoder *e, int t, size_t n, bool holes) {
-  CodecStatus status = put_head(e, MAJOR_ARRAY, n);
+CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
+  CodecStatus status = encode_head(e, MAJOR_ARRAY, n);
   int at = t;
   for (size_t i = 1; i <= n && status == CODEC_OK; i++) {
     int type = lua_rawgeti(e->L, t, (lua_Integer)i);
@@ -193,7 +178,7 @@ static CodecStatus put_array(Encoder *e, int t, size_t n, bool holes) {
       e->careful = true;
       return (CodecStatus)AGAIN;
     }
-    status = put_value(e, ++at, type);
+    status = encode_value(e, ++at, type);
     if (status != CODEC_OK) {
       lua_settop(e->L, t);
       lua_pushinteger(e->L, (lua_Integer)i);
@@ -218,7 +203,7 @@ static CodecStatus put_key(Encoder *e, int key) {
     return encode_fail_key(e, CODEC_TYPE);
   }
   lua_pushvalue(e->L, key);
-  CodecStatus status = put_value(e, key + 2, type);
+  CodecStatus status = encode_value(e, key + 2, type);
   if (status != CODEC_OK)
     return encode_fail_key(e, status);
   lua_settop(e->L, key + 1);
@@ -226,23 +211,23 @@ static CodecStatus put_key(Encoder *e, int key) {
 }
 
 /* The pair of the key at t + 1 and the value at t + 2, on the top. */
-static CodecStatus put_pair(Encoder *e, int t) {
+CodecStatus encode_pair(Encoder *e, int t) {
   CodecStatus status = put_key(e, t + 1);
   if (status != CODEC_OK)
     return status;
-  status = put_value(e, t + 2, lua_type(e->L, t + 2));
+  status = encode_value(e, t + 2, lua_type(e->L, t + 2));
   return status == CODEC_OK ? status : encode_fail_under(e, t + 1, status);
 }
 
-static CodecStatus put_map(Encoder *e, int t) {
+CodecStatus encode_map(Encoder *e, int t) {
   lua_State *L = e->L;
   size_t at = e->b->len, n = 0;
-  CodecStatus status = put_head(e, MAJOR_MAP, 0);
+  CodecStatus status = encode_head(e, MAJOR_MAP, 0);
   if (status != CODEC_OK)
     return status;
   lua_pushnil(L);
   while (lua_next(L, t)) {
-    status = put_pair(e, t);
+    status = encode_pair(e, t);
     if (status != CODEC_OK)
       return status;
     lua_settop(L, t + 1);
@@ -252,7 +237,7 @@ static CodecStatus put_map(Encoder *e, int t) {
 }
 
 /* How many pairs, but no more than most + 1. */
-static size_t count_pairs(lua_State *L, int t, size_t most) {
+size_t encode_count_pairs(lua_State *L, int t, size_t most) {
   size_t n = 0;
   lua_pushnil(L);
   while (lua_next(L, t)) {
@@ -283,19 +268,19 @@ static bool is_array(lua_State *L, int t, size_t *n) {
 
 /* --- kinds of tables --- */
 
-static CodecStatus put_plain(Encoder *e, int t) {
+CodecStatus encode_plain(Encoder *e, int t) {
   size_t n = lua_rawlen(e->L, t);
   if ((e->flags & CODEC_SORTED) != 0) {
     n = 0;
-    return is_array(e->L, t, &n) ? put_array(e, t, n, true)
+    return is_array(e->L, t, &n) ? encode_array(e, t, n, true)
                                  : encode_sorted(e, t);
   }
-  size_t pairs = n == 0 ? 1 : count_pairs(e->L, t, n);
+  size_t pairs = n == 0 ? 1 : encode_count_pairs(e->L, t, n);
   if (pairs == n && !e->careful)
-    return put_array(e, t, n, false);
+    return encode_array(e, t, n, false);
   if (pairs <= n && is_array(e->L, t, &n))
-    return put_array(e, t, n, true);
-  return put_map(e, t);
+    return encode_array(e, t, n, true);
+  return encode_map(e, t);
 }
 
 /* --- anything with an identity: at `t`, on the top --- */
@@ -313,17 +298,17 @@ static CodecStatus put_identity(Encoder *e, int t, bool *is_done) {
     return CODEC_OK;
   if (e->second && *number == TWICE) {
     *number = MARKED + e->marks++;
-    return put_head(e, MAJOR_TAG, TAG_MARK);
+    return encode_head(e, MAJOR_TAG, TAG_MARK);
   }
   if (!e->second) {
     *number = TWICE;
     e->twice = true;
   }
   *is_done = true;
-  CodecStatus status = put_head(e, MAJOR_TAG, TAG_REF);
+  CodecStatus status = encode_head(e, MAJOR_TAG, TAG_REF);
   return status != CODEC_OK ? status
-         : e->second        ? put_head(e, MAJOR_UNSIGNED, *number - MARKED)
-                            : put_head(e, MAJOR_UNSIGNED, 0);
+         : e->second        ? encode_head(e, MAJOR_UNSIGNED, *number - MARKED)
+                            : encode_head(e, MAJOR_UNSIGNED, 0);
 }
 
 static CodecStatus put_nested(Encoder *e, int t, int type) {
@@ -340,14 +325,14 @@ static CodecStatus put_nested(Encoder *e, int t, int type) {
       return status;
   }
   e->depth++;
-  CodecStatus status =
-      lua_getmetatable(e->L, t) ? encode_object(e, t, type) : put_plain(e, t);
+  CodecStatus status = lua_getmetatable(e->L, t) ? encode_object(e, t, type)
+                                                 : encode_plain(e, t);
   e->depth--;
   return status;
 }
 
 /* The value at `index`; unless it is a scalar that is the top. */
-static CodecStatus put_value(Encoder *e, int index, int type) {
+CodecStatus encode_value(Encoder *e, int index, int type) {
   switch (type) {
   case LUA_TNUMBER:
     return lua_isinteger(e->L, index)
@@ -359,49 +344,19 @@ static CodecStatus put_value(Encoder *e, int index, int type) {
   case LUA_TUSERDATA:
     return put_nested(e, index, type);
   case LUA_TBOOLEAN:
-    return put_head(e, MAJOR_OTHER,
-                    lua_toboolean(e->L, index) ? OTHER_TRUE : OTHER_FALSE);
+    return encode_head(e, MAJOR_OTHER,
+                       lua_toboolean(e->L, index) ? OTHER_TRUE : OTHER_FALSE);
   case LUA_TNIL:
-    return put_head(e, MAJOR_OTHER, OTHER_NULL);
+    return encode_head(e, MAJOR_OTHER, OTHER_NULL);
   case LUA_TLIGHTUSERDATA:
     return lua_touserdata(e->L, index) == NULL
-               ? put_head(e, MAJOR_OTHER, OTHER_NULL)
+               ? encode_head(e, MAJOR_OTHER, OTHER_NULL)
                : encode_refuse(e, index);
   case LUA_TFUNCTION:
     return encode_function(e, index);
   default:
     return encode_refuse(e, index);
   }
-}
-
-/* --- for the other encode*.c --- */
-
-CodecStatus encode_head(Encoder *e, unsigned major, uint64_t arg) {
-  return put_head(e, major, arg);
-}
-
-CodecStatus encode_value(Encoder *e, int index, int type) {
-  return put_value(e, index, type);
-}
-
-CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
-  return put_array(e, t, n, holes);
-}
-
-CodecStatus encode_map(Encoder *e, int t) {
-  return put_map(e, t);
-}
-
-CodecStatus encode_plain(Encoder *e, int t) {
-  return put_plain(e, t);
-}
-
-CodecStatus encode_pair(Encoder *e, int t) {
-  return put_pair(e, t);
-}
-
-size_t encode_count_pairs(lua_State *L, int t, size_t most) {
-  return count_pairs(L, t, most);
 }
 
 /* --- messages --- */
@@ -411,17 +366,17 @@ static CodecStatus put_top(Encoder *e, int index) {
   if ((e->flags & CODEC_DEDUPE) != 0) {
     seen_clear(&e->texts);
     e->strings = 0;
-    CodecStatus status = put_head(e, MAJOR_TAG, TAG_NAMESPACE);
+    CodecStatus status = encode_head(e, MAJOR_TAG, TAG_NAMESPACE);
     if (status != CODEC_OK)
       return status;
   }
   if (type <= LUA_TSTRING)
-    return put_value(e, index, type);
+    return encode_value(e, index, type);
   if (!lua_checkstack(e->L, ENCODE_ROOM))
     return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
   int top = lua_gettop(e->L);
   lua_pushvalue(e->L, index);
-  CodecStatus status = put_value(e, top + 1, type);
+  CodecStatus status = encode_value(e, top + 1, type);
   lua_settop(e->L, top);
   return status;
 }
@@ -440,7 +395,7 @@ static CodecStatus put_all(Encoder *e, int first, int n) {
 }
 
 /* As many passes as it takes, see the top of this file. */
-static CodecStatus put_message(Encoder *e, int first, int n) {
+CodecStatus encode_message(Encoder *e, int first, int n) {
   for (;;) {
     CodecStatus status = put_all(e, first, n);
     bool mark = status == CODEC_OK && e->twice && !e->second;
@@ -454,47 +409,6 @@ static CodecStatus put_message(Encoder *e, int first, int n) {
       e->twice = false;
     }
   }
-}
-
-/* Stack: the encoder, the n values. */
-static int guarded_message(lua_State *L) {
-  Encoder *e = lua_touserdata(L, 1);
-  int n = lua_gettop(L) - 1;
-  lua_newtable(L);
-  e->cache = n + 2;
-  e->err->status = put_message(e, 2, n);
-  return 0;
-}
-
-static CodecStatus call_guarded(Encoder *e, int first, int n) {
-  lua_State *L = e->L;
-  lua_pushcfunction(L, guarded_message);
-  lua_pushlightuserdata(L, e);
-  for (int i = 0; i < n; i++)
-    lua_pushvalue(L, first + i);
-  int result = lua_pcall(L, n + 1, 0, 0);
-  if (result == LUA_OK)
-    return e->err->status;
-  e->err->value = 1;
-  if (result == LUA_ERRMEM)
-    return encode_fail(e, CODEC_MEMORY, "not enough memory");
-  return encode_fail(e, CODEC_HOOK,
-                     lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
-                                                    : "a hook raised");
-}
-
-static CodecStatus put_guarded(Encoder *e, int first, int n) {
-  if (!lua_checkstack(e->L, n + ENCODE_ROOM))
-    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
-  int top = lua_gettop(e->L);
-  seen_clear(&e->seen);
-  e->b->len = e->start;
-  e->depth = 0;
-  e->twice = false;
-  e->guarded = true;
-  CodecStatus status = call_guarded(e, first, n);
-  lua_settop(e->L, top);
-  return status;
 }
 
 CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
@@ -512,9 +426,9 @@ CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
   e.careful = e.guarded = e.want_guard = e.twice = e.second = false;
   seen_init(&e.seen);
   seen_init(&e.texts);
-  CodecStatus status = put_message(&e, first, n);
+  CodecStatus status = encode_message(&e, first, n);
   if ((int)status == AGAIN)
-    status = put_guarded(&e, first, n);
+    status = encode_guarded(&e, first, n);
   if (status != CODEC_OK) {
     int error = errno;
     b->len = e.start;

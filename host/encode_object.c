@@ -1,5 +1,5 @@
 /*
-** encode_object.c - what the registry of names knows: objects and functions.
+** encode_object.c - what the registry of names knows, and its hooks.
 ** Runs in: every process.  Owns: nothing.  Never: raises, makes a Lua string.
 */
 #include "encoder.h"
@@ -103,4 +103,47 @@ CodecStatus encode_object(Encoder *e, int t, int type) {
   if (known == LUA_TNUMBER)
     return put_kind(e, t, kind);
   return type == LUA_TTABLE ? encode_plain(e, t) : encode_refuse(e, t);
+}
+
+/* --- messages with hooks, within one lua_pcall --- */
+
+/* Stack: the encoder, the n values. */
+static int guarded_message(lua_State *L) {
+  Encoder *e = lua_touserdata(L, 1);
+  int n = lua_gettop(L) - 1;
+  lua_newtable(L);
+  e->cache = n + 2;
+  e->err->status = encode_message(e, 2, n);
+  return 0;
+}
+
+static CodecStatus call_guarded(Encoder *e, int first, int n) {
+  lua_State *L = e->L;
+  lua_pushcfunction(L, guarded_message);
+  lua_pushlightuserdata(L, e);
+  for (int i = 0; i < n; i++)
+    lua_pushvalue(L, first + i);
+  int result = lua_pcall(L, n + 1, 0, 0);
+  if (result == LUA_OK)
+    return e->err->status;
+  e->err->value = 1;
+  if (result == LUA_ERRMEM)
+    return encode_fail(e, CODEC_MEMORY, "not enough memory");
+  return encode_fail(e, CODEC_HOOK,
+                     lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                    : "a hook raised");
+}
+
+CodecStatus encode_guarded(Encoder *e, int first, int n) {
+  if (!lua_checkstack(e->L, n + ENCODE_ROOM))
+    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
+  int top = lua_gettop(e->L);
+  seen_clear(&e->seen);
+  e->b->len = e->start;
+  e->depth = 0;
+  e->twice = false;
+  e->guarded = true;
+  CodecStatus status = call_guarded(e, first, n);
+  lua_settop(e->L, top);
+  return status;
 }

@@ -28,7 +28,23 @@ typedef struct Encoder {
   Seen seen, texts;
 } Encoder;
 
-CodecStatus encode_head(Encoder *e, unsigned major, uint64_t arg);
+CodecStatus encode_head_slowly(Encoder *e, unsigned major, uint64_t arg);
+
+/* Is there room for `bytes` and a head? Else write what fits exactly. */
+static inline bool encode_is_roomy(const Buf *b, size_t bytes) {
+  return b->base != NULL && b->cap - b->len >= bytes + HEAD_MOST;
+}
+
+static inline CodecStatus encode_head(Encoder *e, unsigned major,
+                                      uint64_t arg) {
+  Buf *b = e->b;
+  if (!encode_is_roomy(b, 0))
+    return encode_head_slowly(e, major, arg);
+  b->len += head_put(b->base + b->len, major, arg);
+  return CODEC_OK;
+}
+
+CodecStatus encode_message(Encoder *e, int first, int n);
 CodecStatus encode_name(Encoder *e, const char *s, size_t len);
 /* The value at `index`; unless it is a scalar that is the top. */
 CodecStatus encode_value(Encoder *e, int index, int type);
@@ -45,6 +61,7 @@ CodecStatus encode_sorted(Encoder *e, int t);
 /* encode_object.c: what the registry of names knows */
 CodecStatus encode_object(Encoder *e, int t, int type);
 CodecStatus encode_function(Encoder *e, int index);
+CodecStatus encode_guarded(Encoder *e, int first, int n);
 
 /* encode_error.c: the kind of a bad value and the way to it */
 CodecStatus encode_fail(Encoder *e, CodecStatus status, const char *why);

@@ -105,12 +105,14 @@ static void push_reason(lua_State *L, const PoolBox *box) {
 }
 
 /* Jobs may end jobs (callbacks), so each round starts anew. */
-static void end_all(lua_State *L, int idx, int list) {
-  for (;;) {
+static bool end_all(lua_State *L, int idx, int list) {
+  for (bool any = false;; any = true) {
     lua_getiuservalue(L, idx, list);
     lua_pushnil(L);
-    if (lua_next(L, -2) == 0)
-      break;
+    if (lua_next(L, -2) == 0) {
+      lua_pop(L, 1);
+      return any;
+    }
     int job = lua_gettop(L);
     Job *j = lua_touserdata(L, job);
     push_reason(L, j->box);
@@ -119,7 +121,6 @@ static void end_all(lua_State *L, int idx, int list) {
     job_end(L, job);
     lua_settop(L, job - 3);
   }
-  lua_pop(L, 1);
 }
 
 bool pool_pump(lua_State *L, int idx) {
@@ -132,9 +133,9 @@ bool pool_pump(lua_State *L, int idx) {
     settled = true;
   }
   if (pool_state(box->pool) >= POOL_TERMINATED) {
-    end_all(L, idx, POOL_JOBS);
-    end_all(L, idx, POOL_ITERATORS);
-    return true;
+    settled |= end_all(L, idx, POOL_JOBS);
+    settled |= end_all(L, idx, POOL_ITERATORS);
+    return settled;
   }
   if (box->feeding != NULL)
     feed_all(L, idx);
@@ -186,6 +187,8 @@ void let_hooks_run(lua_State *L) {
 
 bool pump_and_wait(lua_State *L, int idx, uint32_t enough, uint64_t deadline) {
   PoolBox *box = check_pool(L, idx);
+  if (lua_gethook(L) != NULL)
+    let_hooks_run(L);
   if (pool_pump(L, idx) || run_serial(L, idx))
     return true;
   int64_t left = SYS_FOREVER;

@@ -591,9 +591,9 @@ static void take_news(Pool *p, const uint32_t *tags, int n) {
 PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
   uint32_t tags[SYS_MAX_EVENTS];
   flush_backlog(p);
-  if (!p->ended) {
+  if (!p->ended && p->state < POOL_TERMINATED) {
     table_arm(&p->table, enough);
-    if (table_has_completions(&p->table))
+    if (p->orphans != NULL || table_has_completions(&p->table))
       return WAIT_WOKEN;
   }
   int n = sys_poll_wait(p->poll_fd, tags, timeout_ns);

@@ -29,7 +29,7 @@ describe("codec.encode", function()
     assert.equal("f98001", hex(codec.encode(-2.0 ^ -24)))
     assert.equal("fa33000000", hex(codec.encode(2.0 ^ -25)))
     assert.equal("f903ff", hex(codec.encode(1023 * 2.0 ^ -24)))
-    assert.equal("fa387fe001", hex(codec.encode(string.unpack(">f", "\x38\x7f\xe0\x01"))))
+    assert.equal("fa387fe001", hex(codec.encode((string.unpack(">f", "\x38\x7f\xe0\x01")))))
     assert.equal("fa47800000", hex(codec.encode(65536.0)))
     assert.equal("fb0000000000000001", hex(codec.encode(5e-324)))
   end)
@@ -128,7 +128,8 @@ describe("codec.encode", function()
       message(codec.encode, { ['"\\\n'] = co }))
     assert.equal('cannot encode value["' .. ("k"):rep(40) .. '..."]: a coroutine',
       message(codec.encode, { [("k"):rep(50)] = co }))
-    assert.equal("cannot encode value: a coroutine as a table key", message(codec.encode, { [co] = 1 }))
+    assert.equal("cannot encode value: a coroutine as a table key",
+      message(codec.encode, { [co] = 1 }))
     assert.equal('cannot encode value["x"]: a coroutine inside a table key',
       message(codec.encode, { x = { [{ co }] = 1 } }))
     assert.equal("cannot encode value: a light userdata as a table key",
@@ -185,7 +186,9 @@ describe("codec.encode", function()
 
   it("writes references to strings on demand", function()
     local list = {}
-    for i = 1, 300 do list[i] = { name = "name number " .. i % 200, ["long key"] = "\xff\xfe\xfd" .. i } end
+    for i = 1, 300 do
+      list[i] = { name = "name number " .. i % 200, ["long key"] = "\xff\xfe\xfd" .. i }
+    end
     local plain, deduped = codec.encode(list), codec.encode(list, { dedupe = true })
     assert.is_true(#deduped < #plain * 0.7)
     assert.same(list, (codec.decode(deduped)))
@@ -220,7 +223,8 @@ describe("codec.decode", function()
     local value, after = codec.decode("\1\2\3", 2)
     assert.equal(2, value)
     assert.equal(3, after)
-    assert.equal("cannot decode: bytes after the value at offset 1", message(codec.decode, "\1\2\3"))
+    assert.equal("cannot decode: bytes after the value at offset 1",
+      message(codec.decode, "\1\2\3"))
     assert.equal("cannot decode: truncated at offset 3", message(codec.decode, "\1\2\3", 4))
     assert.matches("position out of bounds", message(codec.decode, "\1\2\3", 5))
   end)
@@ -250,9 +254,11 @@ describe("codec.decode", function()
     local function refusal(s) return select(2, codec.try_decode(s, nil, strict)) end
     assert.equal("cannot decode: a head longer than needed at offset 0", refusal "\x18\x01")
     assert.equal("cannot decode: a head longer than needed at offset 1", refusal "\x81\x78\x01a")
-    assert.equal("cannot decode: a float longer than needed at offset 0", refusal "\xfa\x3f\x80\0\0")
+    assert.equal("cannot decode: a float longer than needed at offset 0",
+      refusal "\xfa\x3f\x80\0\0")
     assert.equal("cannot decode: text that is not UTF-8 at offset 0", refusal "\x61\xff")
-    assert.equal("cannot decode: text that is not UTF-8 at offset 1", refusal "\x7f\x61\xc3\x61\xbc\xff")
+    assert.equal("cannot decode: text that is not UTF-8 at offset 1",
+      refusal "\x7f\x61\xc3\x61\xbc\xff")
     assert.equal("cannot decode: a table key that was there before at offset 4",
       refusal "\xa2\x61a\1\x61a\2")
     local value = { 1.5, "\u{20ac}", { a = 1, [2] = -1000 }, 1e300, "\xff" }
@@ -281,7 +287,8 @@ describe("codec.decode", function()
       { "\xd8\x47\x48\1\0\0\0\0\0\0\0", { 1 } }, { "\xd8\x4b\x48" .. ("\xff"):rep(8), { -1 } },
       { "\xd8\x50\x42\x3c\0", { 1.0 } }, { "\xd8\x54\x42\0\x3e", { 1.5 } },
       { "\xd8\x51\x44\x3f\xc0\0\0", { 1.5 } }, { "\xd8\x55\x44\0\0\xc0\x3f", { 1.5 } },
-      { "\xd8\x52\x48" .. (">d"):pack(0.1), { 0.1 } }, { "\xd8\x56\x48" .. ("<d"):pack(0.1), { 0.1 } },
+      { "\xd8\x52\x48" .. (">d"):pack(0.1), { 0.1 } },
+      { "\xd8\x56\x48" .. ("<d"):pack(0.1), { 0.1 } },
       { "\xd8\x40\x40", {} },
     } do
       assert.same(case[2], (codec.decode(case[1])))
@@ -323,7 +330,8 @@ describe("codec.decode", function()
 
   it("forgets marks with the message", function()
     assert.same({ {}, 1 }, (codec.decode "\x82\xd8\x1c\x80\1"))
-    assert.equal("cannot decode: a reference to no mark at offset 2", message(codec.decode, "\xd8\x1d\0"))
+    assert.equal("cannot decode: a reference to no mark at offset 2",
+      message(codec.decode, "\xd8\x1d\0"))
   end)
 
   it("knows nested namespaces of strings", function()
@@ -365,7 +373,8 @@ describe("codec.pack and codec.unpack", function()
     for _, s in ipairs { "", "\1", "\xa0", "\x9f\xff" } do
       assert.equal("cannot decode: not a packed list at offset 0", message(codec.unpack, s))
     end
-    assert.equal("cannot decode: bytes after the value at offset 2", message(codec.unpack, "\x81\1\2"))
+    assert.equal("cannot decode: bytes after the value at offset 2",
+      message(codec.unpack, "\x81\1\2"))
     assert.equal("cannot decode: truncated at offset 9",
       message(codec.unpack, "\x9b\0\0\0\0\x7f\xff\xff\x00"))
   end)

@@ -182,30 +182,44 @@ function helper.descendants(pid)
   return list
 end
 
----The open descriptors of this process, one per line.
+---The open descriptors of this process, as "number target".
 function helper.descriptors()
   local pid = tidepool.getpid()
-  local pipe = assert(io.popen("find /proc/" .. pid .. "/fd -mindepth 1 -printf '%f %l\\n'"))
-  local list = {}
-  for line in pipe:lines() do list[#list + 1] = line:gsub(":%[%d+%]", "") end
+  local pipe = assert(io.popen("readlink /proc/self/fd/1; find /proc/" .. pid ..
+    "/fd -mindepth 1 -printf '%f %l\\n'"))
+  local own, list = pipe:read("l"), {}
+  for line in pipe:lines() do
+    if not line:find(own, 1, true) then list[#list + 1] = line end
+  end
   pipe:close()
-  table.sort(list)
-  return table.concat(list, "\n")
+  return list
 end
 
----Call `fn` and fail unless it leaves the processes and descriptors as they were.
+local function set(list)
+  local members = {}
+  for _, value in ipairs(list) do members[value] = true end
+  return members
+end
+
+---What is in `list` and was not in `before`, as text.
+local function added(before, list)
+  local known, new = set(before), {}
+  for _, value in ipairs(list) do
+    if not known[value] then new[#new + 1] = value end
+  end
+  return table.concat(new, "\n")
+end
+
+---Call `fn` and fail when it leaves processes or descriptors behind.
 function helper.no_leaks(fn)
-  local function processes() return table.concat(helper.descendants(tidepool.getpid()), " ") end
-  local processes_before, descriptors_before = processes(), helper.descriptors()
+  local processes, descriptors = helper.descendants(tidepool.getpid()), helper.descriptors()
   fn()
-  local ok = pcall(helper.eventually, function() return processes() == processes_before end, 5)
-  if not ok then
-    error("processes before: " .. processes_before .. "; after: " .. processes(), 2)
+  local function left() return added(processes, helper.descendants(tidepool.getpid())) end
+  if not pcall(helper.eventually, function() return left() == "" end, 5) then
+    error("processes left behind:\n" .. left(), 2)
   end
-  local descriptors = helper.descriptors()
-  if descriptors ~= descriptors_before then
-    error("descriptors before:\n" .. descriptors_before .. "\nafter:\n" .. descriptors, 2)
-  end
+  local open = added(descriptors, helper.descriptors())
+  if open ~= "" then error("descriptors left open:\n" .. open, 2) end
 end
 
 ---Send a signal, by name or number.

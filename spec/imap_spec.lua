@@ -146,7 +146,7 @@ for _, name in ipairs { "imap", "imap_unordered" } do
       local step = stepper(pool[name](pool, function(s) return #s end, function()
         read = read + 1
         return ("x"):rep(1024 * 1024)
-      end, { window = 1000, window_bytes = 4 * 1024 * 1024 }))
+      end, { window = 40, window_bytes = 4 * 1024 * 1024 }))
 
       assert.equal(1024 * 1024, select(2, step()))
 

@@ -234,10 +234,10 @@ describe("a result", function()
       collectgarbage()
       collectgarbage()
     end
-    burst(20000)
+    burst(5000)
     local lua, memory = collectgarbage("count"), helper.memory()
 
-    for _ = 1, 4 do burst(20000) end
+    for _ = 1, 4 do burst(5000) end
 
     assert.is_true(collectgarbage("count") - lua < 512)
     assert.is_true(helper.memory() - memory < 8 * 1024)

@@ -81,10 +81,13 @@ local function reference(name, value)
   return field and { name = field }
 end
 
-local function refuse(f, name, what)
+-- `why` is the codec's: "cannot encode value<path>: <what>".
+local function refuse(f, name, why)
+  local path, what = tostring(why):match "^cannot encode value(.-): (.*)$"
   local err = setmetatable({
     kind = "encode",
-    message = ("cannot send upvalue %q of %s%s"):format(name, label_of(f), what),
+    message = ("cannot send upvalue %q%s of %s: %s")
+      :format(name, path or "", label_of(f), what or tostring(why)),
   }, core.error_type)
   error(err, 0)
 end
@@ -100,7 +103,7 @@ function Definition:cell(f, i, name, value)
     cell = { fn = self:add(value) }
   end
   if not cell then
-    local ok, why = codec.try_encode(value)
+    local ok, why = pcall(codec.encode, value)
     if not ok then refuse(f, name, why) end
     cell = { value = value }
     self.simple = self.simple and type(value) ~= "table"

@@ -68,7 +68,7 @@ end
 
 local function sequence(t, level)
   local meta = debug.getmetatable(t)
-  if meta and meta.__call then return t end
+  if meta and meta.__call then return function() return t() end end
   if meta and (meta.__index or meta.__len) then return from_proxy(t) end
   local n = rawget(t, "n")
   if math.type(n) ~= "integer" or n < 0 then n = #t end
@@ -179,6 +179,7 @@ local function submit(self, f, args, kwargs, opts, ...)
   local text, label = define(f, 3)
   check_table(args, "args", 3)
   check_table(kwargs, "kwargs", 3)
+  if type(opts) ~= "function" then check_table(opts, "opts", 3) end
   local retries = settings[self].retries
   local o = (opts ~= nil or ... ~= nil) and options.of_call(3, opts, ...) or nil
   if retries and not (o and o.retries) then

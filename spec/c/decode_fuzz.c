@@ -114,7 +114,7 @@ static bool encode(lua_State *L, Buf *b, const CodecOptions *opts) {
 }
 
 static void round_trip(lua_State *L, uint32_t flags) {
-  CodecError err;
+  CodecError err = {.status = CODEC_OK};
   CodecOptions opts = {.flags = flags, .max_depth = 4000};
   Buf once, twice, count;
   size_t used;
