@@ -215,7 +215,9 @@ CodecStatus encode_pair(Encoder *e, int t) {
   CodecStatus status = put_key(e, t + 1);
   if (status != CODEC_OK)
     return status;
-  status = encode_value(e, t + 2, lua_type(e->L, t + 2));
+  int type = lua_type(e->L, t + 2);
+  status =
+      type == LUA_TSTRING ? put_string(e, t + 2) : encode_value(e, t + 2, type);
   return status == CODEC_OK ? status : encode_fail_under(e, t + 1, status);
 }
 
@@ -403,6 +405,7 @@ CodecStatus encode_message(Encoder *e, int first, int n) {
       return status;
     e->b->len = e->start;
     e->depth = 0;
+    e->marks = 0;
     e->second = mark;
     if (!mark) {
       seen_clear(&e->seen);

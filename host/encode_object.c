@@ -91,8 +91,7 @@ static CodecStatus put_kind(Encoder *e, int t, lua_Integer kind) {
   return encode_value(e, t + 1, type);
 }
 
-/* The metatable of the value at `t` is on the top; without a name it is naught.
- */
+/* The metatable of the value at `t` is on the top; it may have no name. */
 CodecStatus encode_object(Encoder *e, int t, int type) {
   lua_State *L = e->L;
   int known = look_up(L);

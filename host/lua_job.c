@@ -67,16 +67,21 @@ static void push_lost(lua_State *L, int job, uint64_t index,
   int number = sys_why_signal(f->why), status = sys_why_status(f->why);
   lua_getiuservalue(L, job, JOB_LABEL);
   const char *label = lua_tostring(L, -1);
+  if (strncmp(label, "function <", strlen("function <")) != 0) {
+    lua_pushfstring(L, "\"%s\"", label);
+    lua_replace(L, -2);
+    label = lua_tostring(L, -1);
+  }
   if (number > 0)
     lua_pushfstring(L,
                     "worker %d (pid %d) was killed by %s while running item %I "
-                    "of \"%s\"",
+                    "of %s",
                     (int)f->worker, f->pid, sys_signal_name(number),
                     (lua_Integer)index, label);
   else
     lua_pushfstring(L,
                     "worker %d (pid %d) exited with status %d while running "
-                    "item %I of \"%s\"",
+                    "item %I of %s",
                     (int)f->worker, f->pid, status, (lua_Integer)index, label);
   push_error(L, "lost", lua_tostring(L, -1));
   lua_replace(L, -3);
@@ -84,8 +89,7 @@ static void push_lost(lua_State *L, int job, uint64_t index,
   int error = lua_gettop(L);
   set_origin(L, error, job, index, f);
   if (number > 0) {
-    lua_pushstring(L, sys_signal_name(number));
-    lua_setfield(L, error, "signal");
+    set_integer(L, error, "signal", number);
   } else {
     set_integer(L, error, "status", status);
   }

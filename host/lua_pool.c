@@ -89,6 +89,18 @@ static void feed_all(lua_State *L, int idx) {
   }
 }
 
+static void push_broken(lua_State *L, int why) {
+  static const char text[] = "the pool is broken: its workers die at start; "
+                             "the last one ";
+  int number = sys_why_signal(why);
+  if (number > 0)
+    lua_pushfstring(L, "%swas killed by %s", text, sys_signal_name(number));
+  else
+    lua_pushfstring(L, "%sexited with status %d", text, sys_why_status(why));
+  push_error(L, "lost", lua_tostring(L, -1));
+  lua_remove(L, -2);
+}
+
 /* Why nothing runs any more: an error value. */
 static void push_reason(lua_State *L, const PoolBox *box) {
   uint8_t frame[TABLE_ERROR_BYTES];
@@ -101,7 +113,7 @@ static void push_reason(lua_State *L, const PoolBox *box) {
   if (n > 0)
     push_frame(L, frame, n, &used);
   else
-    push_error(L, "lost", "the pool is broken: its workers die at start");
+    push_broken(L, pool_broken_why(box->pool));
 }
 
 /* Jobs may end jobs (callbacks), so each round starts anew. */
@@ -242,6 +254,14 @@ static void cut_iterators(lua_State *L, PoolBox *box) {
   }
 }
 
+/* What later calls say, when shared memory is gone. */
+static void keep_reason(lua_State *L, const PoolBox *box) {
+  if (pool_state(box->pool) < POOL_TERMINATED || pool_is_released(box->pool))
+    return;
+  push_reason(L, box);
+  lua_setiuservalue(L, 1, POOL_REASON);
+}
+
 static int m_join(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   uint64_t deadline = check_deadline(L, 2);
@@ -255,8 +275,11 @@ static int m_join(lua_State *L) {
       cut_iterators(L, box);
       pool_close(box->pool);
     }
-    if (pool_is_ended(box->pool) && pool_state(box->pool) >= POOL_DRAINED)
+    if (pool_is_ended(box->pool) && pool_state(box->pool) >= POOL_DRAINED) {
+      keep_reason(L, box);
+      pool_release(box->pool);
       return 0;
+    }
     if (run_serial(L, 1))
       continue;
     if (!pump_and_wait(L, 1, 1, deadline) && !pool_is_ended(box->pool))
@@ -330,6 +353,8 @@ static int m_step(lua_State *L) {
 
 static int m_pollfd(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
+  if (pool_is_released(box->pool))
+    return luaL_error(L, "pool is closed");
   pool_poll(box->pool);
   lua_pushinteger(L, pool_fd(box->pool));
   return 1;
@@ -355,7 +380,8 @@ static int m_state(lua_State *L) {
   lua_pushinteger(L, pool_size(box->pool));
   if (pool_state(box->pool) < POOL_TERMINATED)
     return 2;
-  push_reason(L, box);
+  if (lua_getiuservalue(L, 1, POOL_REASON) == LUA_TNIL)
+    push_reason(L, box);
   return 3;
 }
 

@@ -33,7 +33,14 @@ typedef struct PoolBox {
 } PoolBox;
 
 /* User values of a pool. */
-enum { POOL_JOBS = 1, POOL_ITERATORS, POOL_FUNCTIONS, POOL_NAME, POOL_VALUES };
+enum {
+  POOL_JOBS = 1,  /* id -> unfinished job */
+  POOL_ITERATORS, /* the same, weak: imap's belong to their user */
+  POOL_FUNCTIONS, /* definition's text -> Definition */
+  POOL_NAME,
+  POOL_REASON, /* why it ended */
+  POOL_VALUES = POOL_REASON
+};
 
 typedef enum JobKind {
   JOB_APPLY,

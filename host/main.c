@@ -471,7 +471,7 @@ static bool show_versions(lua_State *L) {
   printf("tidepool %s\n%s\n", luaL_checkstring(L, -1), LUA_RELEASE);
   if (lua_getfield(L, -2, "versions") == LUA_TTABLE &&
       lua_getfield(L, -1, "openssl") == LUA_TSTRING)
-    printf("OpenSSL %s\n", lua_tostring(L, -1));
+    printf("%s\n", lua_tostring(L, -1));
   lua_settop(L, 1);
   lua_getfield(L, 1, "cpu_count");
   lua_call(L, 0, 1);

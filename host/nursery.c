@@ -21,8 +21,9 @@
 enum { TAG_REQUEST, TAG_HOST };
 
 static void be_nursery(int fd, int host, WorkerMain *child) {
-  int host_fd = sys_pidfd(host);
-  int poll_fd = sys_poll_new();
+  fd = sys_lift(fd);
+  int host_fd = sys_lift(sys_pidfd(host));
+  int poll_fd = sys_lift(sys_poll_new());
   int keep[] = {fd, host_fd, poll_fd};
   sys_become_nursery();
   sys_title("tidepool nursery");
@@ -47,6 +48,8 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
         sys_receive(fd, &start.brief, sizeof start.brief, start.fds, &n_fds);
     if (got == 0 || (got < 0 && errno != EAGAIN))
       sys_exit(0);
+    for (int i = 0; i < n_fds; i++)
+      start.fds[i] = sys_lift(start.fds[i]);
     if (got == (long)sizeof start.brief && sys_fork() == 0)
       supervisor_run(&start);
     for (int i = 0; i < n_fds; i++)

@@ -41,6 +41,7 @@ struct Pool {
   Brief brief;
   PoolState state;
   bool ended;
+  int broken_why;
   int poll_fd, event_fd;     /* serial: event_fd is ours; else the table's */
   Chunk shadow[TABLE_SLOTS]; /* count 0: not in use */
   Waiting *first, **last;    /* the backlog */
@@ -373,7 +374,7 @@ static bool next_orphan(Pool *p, Finished *f) {
 
 bool pool_next(Pool *p, Finished *f) {
   *f = (Finished){0};
-  if (pool_is_serial(p) || p->state >= POOL_TERMINATED)
+  if (pool_is_serial(p) || p->state >= POOL_TERMINATED || pool_is_released(p))
     return false;
   if (!next_orphan(p, f)) {
     if (!table_collect(&p->table, &f->result))
@@ -584,12 +585,16 @@ static void take_news(Pool *p, const uint32_t *tags, int n) {
     else
       hear_supervisor(p);
   }
-  if (!pool_is_serial(p) && table_is_broken(&p->table))
+  if (!pool_is_serial(p) && table_is_broken(&p->table)) {
+    p->broken_why = table_broken_why(&p->table);
     p->state = POOL_BROKEN;
+  }
 }
 
 PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
   uint32_t tags[SYS_MAX_EVENTS];
+  if (pool_is_released(p))
+    return WAIT_WOKEN;
   flush_backlog(p);
   if (!p->ended && p->state < POOL_TERMINATED) {
     table_arm(&p->table, enough);
@@ -605,6 +610,8 @@ PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
 
 void pool_poll(Pool *p) {
   uint32_t tags[SYS_MAX_EVENTS];
+  if (pool_is_released(p))
+    return;
   int n = sys_poll_wait(p->poll_fd, tags, 0);
   take_news(p, tags, n);
   flush_backlog(p);
@@ -628,18 +635,30 @@ static void forget_all(Pool *p) {
     free(f.heap);
 }
 
-void pool_free(Pool *p) {
+void pool_release(Pool *p) {
   forget_all(p);
   if (p->supervisor.fd >= 0)
     supervisor_close(&p->supervisor);
-  while (p->definitions != NULL) {
-    p->definitions->refs = 1;
-    pool_undefine(p, p->definitions);
-  }
+  for (Definition *d = p->definitions; d != NULL; d = d->next)
+    d->room = 0;
   arena_clear(&p->arena);
   table_free(&p->table);
   sys_close(p->event_fd);
   sys_close(p->poll_fd);
+  p->event_fd = p->poll_fd = -1;
+  p->ended = true;
+}
+
+bool pool_is_released(const Pool *p) {
+  return p->poll_fd < 0;
+}
+
+void pool_free(Pool *p) {
+  pool_release(p);
+  while (p->definitions != NULL) {
+    p->definitions->refs = 1;
+    pool_undefine(p, p->definitions);
+  }
   free(p->options);
   free(p);
 }
@@ -679,6 +698,12 @@ bool pool_is_ended(const Pool *p) {
   return p->ended;
 }
 
+int pool_broken_why(const Pool *p) {
+  return p->broken_why;
+}
+
 size_t pool_start_error(const Pool *p, char *to, size_t room) {
-  return pool_is_serial(p) ? 0 : table_start_error(&p->table, to, room);
+  if (pool_is_serial(p) || pool_is_released(p))
+    return 0;
+  return table_start_error(&p->table, to, room);
 }

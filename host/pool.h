@@ -117,7 +117,11 @@ PoolState pool_state(const Pool *p);
 void pool_mark_closed(Pool *p); /* no more work from the user */
 void pool_close(Pool *p);       /* ... and, with nothing outstanding, drained */
 void pool_terminate(Pool *p);
-bool pool_is_ended(const Pool *p); /* no process of it is left */
+bool pool_is_ended(const Pool *p);  /* no process of it is left */
+int pool_broken_why(const Pool *p); /* wait status */
+/* Frees all but what the user still holds; after the end. */
+void pool_release(Pool *p);
+bool pool_is_released(const Pool *p);
 size_t pool_start_error(const Pool *p, char *to, size_t room);
 
 #endif

@@ -111,8 +111,8 @@ static void kill_workers(Sup *s) {
     sys_kill(s->seat[w].pid);
 }
 
-static void give_up(Sup *s) {
-  table_break(&s->table);
+static void give_up(Sup *s, int why) {
+  table_break(&s->table, why);
   table_stop(&s->table, STOP_NOW);
   table_wake_parent(&s->table);
   kill_workers(s);
@@ -128,7 +128,9 @@ static void kill_strays_of(Sup *s, int pid) {
 }
 
 /* How long the seat stays empty, and whether the pool can go on at all. */
-static void judge(Sup *s, Seat *seat, WorkerPhase phase, bool held) {
+static void judge(Sup *s, uint32_t w, int why, bool held) {
+  Seat *seat = &s->seat[w];
+  WorkerPhase phase = table_phase(&s->table, w);
   uint64_t now = sys_now_ns();
   bool early = now - seat->born_ns < EARLY_NS;
   uint32_t most = 2 * s->n < 8 ? 8 : 2 * s->n;
@@ -144,7 +146,7 @@ static void judge(Sup *s, Seat *seat, WorkerPhase phase, bool held) {
   }
   s->failed_starts = started ? 0 : s->failed_starts + 1;
   if (s->failed_starts >= most)
-    give_up(s);
+    give_up(s, why);
 }
 
 static void bury(Sup *s, int pid, int why) {
@@ -161,7 +163,7 @@ static void bury(Sup *s, int pid, int why) {
   bool held = table_repair(&s->table, w, why);
   kill_strays_of(s, pid);
   if (table_stopping(&s->table) == STOP_NOT)
-    judge(s, &s->seat[w], table_phase(&s->table, w), held);
+    judge(s, w, why, held);
 }
 
 static void tend_children(Sup *s) {
@@ -201,7 +203,7 @@ static int open_up(Sup *s, const SupervisorStart *start) {
                         start->fds[FD_EVENT]) != 0)
     return -1;
   s->seat = calloc(s->n, sizeof *s->seat);
-  s->poll_fd = sys_poll_new();
+  s->poll_fd = sys_lift(sys_poll_new());
   if (s->seat == NULL || s->children_fd < 0 || s->poll_fd < 0)
     return -1;
   if (start->host_fd >= 0)
@@ -249,7 +251,7 @@ static int seat_all(Sup *s) {
 }
 
 void supervisor_run(const SupervisorStart *start) {
-  Sup s = {.children_fd = sys_become_supervisor()};
+  Sup s = {.children_fd = sys_lift(sys_become_supervisor())};
   settle_in(start, s.children_fd);
   int error = open_up(&s, start) == 0 ? 0 : errno;
   if (error == 0) {
@@ -299,7 +301,9 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
   if (s->pid != 0)
     return s->pid > 0 ? 0 : -1;
   sys_close(parent);
-  start->host_fd = sys_pidfd(host);
+  start->host_fd = sys_lift(sys_pidfd(host));
+  for (int i = 0; i < SUPERVISOR_FDS; i++)
+    start->fds[i] = sys_lift(start->fds[i]);
   supervisor_run(start);
   return -1;
 }

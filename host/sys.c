@@ -323,6 +323,21 @@ int sys_wait(int pid, int64_t timeout_ns) {
   }
 }
 
+int sys_lift(int fd) {
+  enum { LIFTED = 256 };
+  struct rlimit lim;
+  if (fd < 0)
+    return fd;
+  int base = LIFTED;
+  if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < 2 * LIFTED)
+    base = (int)(lim.rlim_cur / 2);
+  int high = fcntl(fd, F_DUPFD_CLOEXEC, base);
+  if (high < 0)
+    return fd;
+  close(fd);
+  return high;
+}
+
 static int by_value(const void *a, const void *b) {
   int x = *(const int *)a, y = *(const int *)b;
   return x < y ? -1 : x > y;

@@ -64,6 +64,9 @@ int sys_pidfd(int pid);    /* readable when it has ended; -1 where unknown */
 bool sys_is_parent(int pid);
 void sys_kill(int pid);
 int sys_wait(int pid, int64_t timeout_ns); /* reap one child of ours */
+/* To a high number: libraries of the host close, at a fork, descriptors that
+** they remember, although we had closed them and their numbers are ours now. */
+int sys_lift(int fd);
 void sys_keep_fds(const int *keep, int n); /* closes all others above 2 */
 int sys_open_cwd(void);                    /* the root when it was deleted */
 void sys_use_cwd(int fd);

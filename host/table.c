@@ -44,6 +44,7 @@ struct TableHead {
   TABLE_LINE _Atomic uint64_t head;  /* anyone helps it forward */
   TABLE_LINE _Atomic uint32_t armed; /* completions until the next kick */
   TABLE_LINE _Atomic uint32_t stop;
+  _Atomic uint32_t broken_why;  /* wait status */
   _Atomic uint32_t broken;      /* the supervisor or the parent writes */
   _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
@@ -186,7 +187,12 @@ StopKind table_stopping(const Table *t) {
   return (StopKind)atomic_load(&t->head->stop);
 }
 
-void table_break(Table *t) {
+int table_broken_why(const Table *t) {
+  return (int)atomic_load(&t->head->broken_why);
+}
+
+void table_break(Table *t, int why) {
+  atomic_store(&t->head->broken_why, (uint32_t)why);
   atomic_store(&t->head->broken, 1);
 }
 

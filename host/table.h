@@ -95,7 +95,9 @@ uint8_t *table_window(const Table *t, uint32_t worker);
 void table_stop(Table *t, StopKind kind); /* and wakes every sleeper */
 StopKind table_stopping(const Table *t);
 void table_wake_parent(Table *t);
-void table_break(Table *t); /* the pool cannot go on */
+/* The pool cannot go on: its workers die at start, the last one of `why`. */
+void table_break(Table *t, int why);
+int table_broken_why(const Table *t);
 bool table_is_broken(const Table *t);
 
 /* ---- parent ---- */

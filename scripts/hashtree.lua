@@ -354,9 +354,16 @@ function Run:complain(text)
   io.stderr:write(text)
 end
 
+function Run:is_on_terminal()
+  if self.on_terminal == nil then
+    self.on_terminal = not self.output and os.execute "test -t 1" or false
+  end
+  return self.on_terminal
+end
+
 function Run:print(text)
   if text == "" then return end
-  self.line:clear()
+  if self.line.drawn and self:is_on_terminal() then self.line:clear() end
   local ok, why = self.out:write(text)
   if not ok then fail(self.output and quote(self.output) or "write error", why) end
 end

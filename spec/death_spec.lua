@@ -89,7 +89,7 @@ describe("a worker killed while busy", function()
     assert.equal(
       ('worker 1 (pid %d) was killed by SIGKILL while running item 1 of "hold"'):format(victim),
       err.message)
-    assert.same({ 9, 1, victim, "hold", 1 },
+    assert.same({ "SIGKILL", 1, victim, "hold", 1 },
       { err.signal, err.worker, err.pid, err.task, err.attempt })
     assert.is_nil(err.status)
     assert.equal(err.message, tostring(err):sub(1, #err.message))
@@ -98,10 +98,10 @@ describe("a worker killed while busy", function()
   it("is told from one that crashed, by the signal", function()
     local pool <close> = jobs(1)
 
-    for name, number in pairs { SEGV = 11, ABRT = 6, BUS = 7, ILL = 4, FPE = 8 } do
+    for _, name in ipairs { "SEGV", "ABRT", "BUS", "ILL", "FPE" } do
       local err = helper.within(10, helper.failure, function() pool:apply("strike", { name }) end)
       assert.equal("lost", err.kind)
-      assert.equal(number, err.signal)
+      assert.equal("SIG" .. name, err.signal)
       assert.truthy(err.message:find("was killed by SIG" .. name .. " ", 1, true), err.message)
     end
 
@@ -117,7 +117,7 @@ describe("a worker killed while busy", function()
     local err = helper.failure(function() pool:apply(task) end)
 
     assert.equal(("worker 1 (pid %d) was killed by SIGKILL while running item 1 of " ..
-      "function <%s:%d>"):format(err.pid, here, line), err.message)
+      [["function <%s:%d>"]]):format(err.pid, here, line), err.message)
   end)
 
   it("costs other tasks nothing", function()
@@ -425,8 +425,7 @@ describe("workers that die at their start", function()
         local pool <close> = tidepool.pool { processes = 2, scripts = script.path }
         pool:apply(function() return 1 end)
       end)
-      local text = tostring(err)
-      assert.truthy(text:find("status 7", 1, true), text)
+      assert.truthy(tostring(err):find("die at start", 1, true), tostring(err))
     end)
   end)
 end)

@@ -109,14 +109,17 @@ describe("a pool with serial = true", function()
   end)
 
   it("runs its initializer once, before the first task", function()
-    local calls = {}
-    local pool <close> = tidepool.pool { serial = true,
-      initializer = function(x) calls[#calls + 1] = x end, initargs = { "ready" } }
+    local journal <close> = helper.file()
+    local pool <close> = tidepool.pool { serial = true, initializer = helper.note,
+      initargs = { journal.path, "ready" } }
 
-    pool:apply(function() end)
-    pool:apply(function() end)
-
-    assert.same({ "ready" }, calls)
+    for _ = 1, 2 do
+      assert.same({ "ready" }, pool:apply(function(path)
+        local lines = {}
+        for line in io.lines(path) do lines[#lines + 1] = line end
+        return lines
+      end, { journal.path }))
+    end
   end)
 
   it("reads an endless input lazily", function()
