@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the byte swaps below are for little-endian machines");
+
 enum {
   MAJOR_UNSIGNED,
   MAJOR_NEGATIVE,
@@ -54,14 +57,6 @@ typedef struct Head {
 } Head;
 
 typedef enum HeadResult { HEAD_OK, HEAD_TRUNCATED, HEAD_RESERVED } HeadResult;
-
-static inline size_t head_bytes(uint64_t arg) {
-  return arg < 24         ? 1
-         : arg <= 0xff    ? 2
-         : arg <= 0xffff  ? 3
-         : arg >> 32 == 0 ? 5
-                          : 9;
-}
 
 /* In memory the `bytes` of v come first, big-endian. */
 static inline uint64_t head_big_endian(uint64_t v, size_t bytes) {

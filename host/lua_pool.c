@@ -156,35 +156,53 @@ bool pool_pump(lua_State *L, int idx) {
   return settled;
 }
 
-static bool run_serial(lua_State *L, int idx) {
-  PoolBox *box = lua_touserdata(L, idx);
-  Finished f = {0};
+/* One chunk, in the caller's state: a frame of its own, so that the runner
+** has an empty stack. */
+typedef struct Serial {
+  PoolBox *box;
+  Task task;
   Buf out;
-  if (!pool_is_serial(box->pool) || !pool_serial_next(box->pool, &f.chunk))
-    return false;
-  buf_init(&out);
-  const Chunk *c = &f.chunk;
-  Task task = {.fn = c->fn->number,
-               .definition = c->fn->text,
-               .definition_bytes = c->fn->bytes,
-               .args = c->heap + c->from,
-               .args_bytes = c->bytes,
-               .job = c->job,
-               .first = c->first,
-               .count = c->count,
-               .attempt = c->attempt};
+} Serial;
+
+static int run_in_frame(lua_State *L) {
+  Serial *s = lua_touserdata(L, 1);
+  Runner *r = &s->box->runner;
   _Atomic uint32_t cut = 0, progress = 0;
   _Atomic uint64_t bytes = 0;
+  Runner *before = runner_borrow(r, L);
+  runner_run(r, &s->task, &s->out, (TaskMeter){&cut, &progress, &bytes});
+  runner_return(L, before);
+  return 0;
+}
+
+static bool run_serial(lua_State *L, int idx) {
+  Serial s = {.box = lua_touserdata(L, idx)};
+  Finished f = {0};
+  const Chunk *c = &f.chunk;
+  if (!pool_is_serial(s.box->pool) || !pool_serial_next(s.box->pool, &f.chunk))
+    return false;
+  s.task = (Task){.fn = c->fn->number,
+                  .definition = c->fn->text,
+                  .definition_bytes = c->fn->bytes,
+                  .args = c->heap + c->from,
+                  .args_bytes = c->bytes,
+                  .job = c->job,
+                  .first = c->first,
+                  .count = c->count,
+                  .attempt = c->attempt};
+  buf_init(&s.out);
   uint64_t begin_ns = sys_now_ns();
-  runner_run(&box->runner, &task, &out, (TaskMeter){&cut, &progress, &bytes});
+  lua_pushcfunction(L, run_in_frame);
+  lua_pushlightuserdata(L, &s);
+  lua_call(L, 1, 0);
   f.busy_ns = sys_now_ns() - begin_ns;
-  f.pid = box->pid;
+  f.pid = s.box->pid;
   f.result = (Completion){.state = SLOT_DONE,
-                          .bytes = out.base,
-                          .size = out.len,
-                          .finished = task.finished};
+                          .bytes = s.out.base,
+                          .size = s.out.len,
+                          .finished = s.task.finished};
   settle(L, idx, &f);
-  buf_clear(&out);
+  buf_clear(&s.out);
   return true;
 }
 
@@ -236,10 +254,14 @@ static int m_terminate(lua_State *L) {
   return 0;
 }
 
-/* Iterators whose user does not come back: their input ends here. */
+/* Nobody takes from an iterator while we join: what it has read will run,
+** more is not read. */
 static void cut_iterators(lua_State *L, PoolBox *box) {
-  while (box->feeding != NULL) {
-    Job *j = box->feeding;
+  Job *next;
+  for (Job *j = box->feeding; j != NULL; j = next) {
+    next = j->next_feeding;
+    if (j->kind < JOB_ORDERED || j->drafting)
+      continue;
     job_unlink(j);
     if (push_job(L, 1, j->id) == LUA_TUSERDATA && !j->exhausted) {
       int job = lua_gettop(L);
@@ -252,6 +274,23 @@ static void cut_iterators(lua_State *L, PoolBox *box) {
     }
     lua_settop(L, 2);
   }
+}
+
+/* At the end of a serial pool: its one worker leaves in an orderly way. */
+static int finish_in_frame(lua_State *L) {
+  Runner *r = lua_touserdata(L, 1);
+  Runner *before = runner_borrow(r, L);
+  runner_finish(r);
+  runner_return(L, before);
+  luaL_unref(L, LUA_REGISTRYINDEX, r->finalizer);
+  luaL_unref(L, LUA_REGISTRYINDEX, r->functions);
+  return 0;
+}
+
+static void finish_serial(lua_State *L, PoolBox *box) {
+  lua_pushcfunction(L, finish_in_frame);
+  lua_pushlightuserdata(L, &box->runner);
+  lua_call(L, 1, 0);
 }
 
 /* What later calls say, when shared memory is gone. */
@@ -268,15 +307,14 @@ static int m_join(lua_State *L) {
   lua_settop(L, 2);
   if (pool_state(box->pool) == POOL_OPEN)
     return luaL_error(L, "pool is still running: close or terminate it first");
+  cut_iterators(L, box);
   for (;;) {
     pool_pump(L, 1);
-    bool idle = pool_outstanding(box->pool) == 0;
-    if (idle && pool_state(box->pool) == POOL_CLOSED) {
-      cut_iterators(L, box);
-      pool_close(box->pool);
-    }
     if (pool_is_ended(box->pool) && pool_state(box->pool) >= POOL_DRAINED) {
       keep_reason(L, box);
+      if (!pool_is_released(box->pool) && pool_is_serial(box->pool) &&
+          pool_state(box->pool) == POOL_DRAINED)
+        finish_serial(L, box);
       pool_release(box->pool);
       return 0;
     }
@@ -311,7 +349,6 @@ static int m__gc(lua_State *L) {
   stop_now(box);
   box->pool = NULL;
   pool_free(pool);
-  runner_close(&box->runner);
   return 0;
 }
 
@@ -380,8 +417,10 @@ static int m_state(lua_State *L) {
   lua_pushinteger(L, pool_size(box->pool));
   if (pool_state(box->pool) < POOL_TERMINATED)
     return 2;
-  if (lua_getiuservalue(L, 1, POOL_REASON) == LUA_TNIL)
+  if (lua_getiuservalue(L, 1, POOL_REASON) == LUA_TNIL) {
+    lua_pop(L, 1);
     push_reason(L, box);
+  }
   return 3;
 }
 
@@ -409,21 +448,36 @@ static void set_lists(lua_State *L, int box) {
   lua_setiuservalue(L, box, POOL_NAME);
 }
 
-static int start_serial(lua_State *L, PoolBox *box, const PoolSpec *spec) {
+typedef struct SerialStart {
+  Runner *runner;
+  const PoolSpec *spec;
   Buf failure;
+} SerialStart;
+
+static int start_in_frame(lua_State *L) {
+  SerialStart *s = lua_touserdata(L, 1);
+  Runner *before = runner_borrow(s->runner, L);
+  runner_start(s->runner, s->spec->options, s->spec->options_bytes,
+               &s->failure);
+  runner_return(L, before);
+  return 0;
+}
+
+static void start_serial(lua_State *L, PoolBox *box, const PoolSpec *spec) {
+  SerialStart s = {.runner = &box->runner, .spec = spec};
   size_t used;
-  buf_init(&failure);
+  buf_init(&s.failure);
   box->runner.items_left = UINT64_MAX;
   box->runner.depth = spec->depth;
   box->runner.most_bytes = SIZE_MAX / 4;
-  if (runner_open(&box->runner, core_module()) != 0)
-    return luaL_error(L, "not enough memory");
-  if (runner_start(&box->runner, spec->options, spec->options_bytes,
-                   &failure) == 0)
-    return 0;
-  push_frame(L, failure.base, failure.len, &used);
-  buf_clear(&failure);
-  return lua_error(L);
+  lua_pushcfunction(L, start_in_frame);
+  lua_pushlightuserdata(L, &s);
+  lua_call(L, 1, 0);
+  if (s.failure.len == 0)
+    return;
+  push_frame(L, s.failure.base, s.failure.len, &used);
+  buf_clear(&s.failure);
+  lua_error(L);
 }
 
 /* core.open{processes =, max_items =, window_bytes =, options =, name =} */

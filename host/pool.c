@@ -42,9 +42,9 @@ struct Pool {
   PoolState state;
   bool ended;
   int broken_why;
-  int poll_fd, event_fd;     /* serial: event_fd is ours; else the table's */
-  Chunk shadow[TABLE_SLOTS]; /* count 0: not in use */
-  Waiting *first, **last;    /* the backlog */
+  int poll_fd, event_fd;  /* serial: event_fd is ours; else the table's */
+  Chunk *shadow;          /* of each slot; count 0: not in use */
+  Waiting *first, **last; /* the backlog */
   Orphan *orphans;
   uint32_t holding; /* finished chunks between pool_next and pool_settle */
   Definition *definitions;
@@ -54,6 +54,10 @@ struct Pool {
 
 bool pool_is_serial(const Pool *p) {
   return p->brief.shape.workers == 0;
+}
+
+static uint32_t slots(const Pool *p) {
+  return p->shadow == NULL ? 0 : TABLE_SLOTS;
 }
 
 /* ---- making ---- */
@@ -121,8 +125,10 @@ static int open_parts(Pool *p, const PoolSpec *spec) {
   p->brief.depth = spec->depth;
   if (spec->digests != NULL)
     strncpy(p->brief.digests, spec->digests, BRIEF_DIGESTS - 1);
-  if (spec->processes > 0)
-    return start(p, shape_of(spec));
+  if (spec->processes > 0) {
+    p->shadow = calloc(TABLE_SLOTS, sizeof *p->shadow);
+    return p->shadow == NULL ? -1 : start(p, shape_of(spec));
+  }
   p->ended = true;
   p->event_fd = sys_event_new();
   return p->event_fd < 0 ? -1 : sys_poll_add(p->poll_fd, p->event_fd, 0);
@@ -165,6 +171,9 @@ Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes) {
   d->number = ++p->last_number;
   d->refs = 1;
   d->next = p->definitions;
+  d->self = &p->definitions;
+  if (d->next != NULL)
+    d->next->self = &d->next;
   p->definitions = d;
   return d;
 }
@@ -172,10 +181,9 @@ Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes) {
 void pool_undefine(Pool *p, Definition *d) {
   if (--d->refs > 0)
     return;
-  Definition **at = &p->definitions;
-  while (*at != d)
-    at = &(*at)->next;
-  *at = d->next;
+  *d->self = d->next;
+  if (d->next != NULL)
+    d->next->self = d->self;
   if (d->room > 0)
     arena_free(&p->arena, d->at, d->room);
   free(d->text);
@@ -434,7 +442,7 @@ static uint64_t revoke_waiting(Pool *p, uint64_t job) {
 
 uint64_t pool_revoke(Pool *p, uint64_t job) {
   uint64_t items = revoke_waiting(p, job);
-  for (uint32_t i = 0; i < TABLE_SLOTS && !pool_is_serial(p); i++) {
+  for (uint32_t i = 0; i < slots(p); i++) {
     Chunk *c = &p->shadow[i];
     if (c->count == 0 || c->job != job)
       continue;
@@ -449,7 +457,7 @@ uint64_t pool_revoke(Pool *p, uint64_t job) {
 }
 
 bool pool_is_running(const Pool *p, uint64_t job) {
-  for (uint32_t i = 0; i < TABLE_SLOTS && !pool_is_serial(p); i++)
+  for (uint32_t i = 0; i < slots(p); i++)
     if (p->shadow[i].count > 0 && p->shadow[i].job == job &&
         table_state(&p->table, i) == SLOT_CLAIMED)
       return true;
@@ -626,7 +634,7 @@ int pool_fd(const Pool *p) {
 /* ---- ending ---- */
 
 static void forget_all(Pool *p) {
-  for (uint32_t i = 0; i < TABLE_SLOTS; i++)
+  for (uint32_t i = 0; i < slots(p); i++)
     if (p->shadow[i].count > 0)
       pool_free_chunk(p, &p->shadow[i]);
   for (Chunk c; pool_serial_next(p, &c);)
@@ -645,6 +653,8 @@ void pool_release(Pool *p) {
   table_free(&p->table);
   sys_close(p->event_fd);
   sys_close(p->poll_fd);
+  free(p->shadow);
+  p->shadow = NULL;
   p->event_fd = p->poll_fd = -1;
   p->ended = true;
 }

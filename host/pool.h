@@ -44,7 +44,7 @@ typedef struct Definition {
   size_t bytes;
   uint8_t *text;
   uint32_t refs;
-  struct Definition *next;
+  struct Definition *next, **self; /* a list; *self is this one */
 } Definition;
 
 /* Consecutive items of one job. */

@@ -17,18 +17,23 @@
 
 static const CodecOptions options = {.flags =
                                          CODEC_BYTES | CODEC_SHARED_MEMORY};
-static const char RUNNER[] = "tidepool.runner";       /* registry keys */
-static const char FUNCTIONS[] = "tidepool.functions"; /* number -> function */
+static const char RUNNER[] = "tidepool.runner"; /* registry key */
 
 enum { MOST_FUNCTIONS = 512 };
 
 /* ---- life ---- */
 
-static int prepare(lua_State *L) {
-  lua_pushvalue(L, 1);
+static void enter(lua_State *L, Runner *r) {
+  lua_pushlightuserdata(L, r);
   lua_setfield(L, LUA_REGISTRYINDEX, RUNNER);
+}
+
+static int prepare(lua_State *L) {
+  Runner *r = lua_touserdata(L, 1);
+  enter(L, r);
   lua_newtable(L);
-  lua_setfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+  r->functions = luaL_ref(L, LUA_REGISTRYINDEX);
+  r->finalizer = LUA_NOREF;
   return 0;
 }
 
@@ -48,6 +53,22 @@ void runner_close(Runner *r) {
   if (r->L != NULL)
     lua_close(r->L);
   r->L = NULL;
+}
+
+Runner *runner_borrow(Runner *r, lua_State *L) {
+  Runner *before = runner_of(L);
+  r->L = L;
+  if (r->functions == 0) {
+    lua_pushcfunction(L, prepare);
+    lua_pushlightuserdata(L, r);
+    lua_call(L, 1, 0);
+  }
+  enter(L, r);
+  return before;
+}
+
+void runner_return(lua_State *L, Runner *before) {
+  enter(L, before);
 }
 
 Runner *runner_of(lua_State *L) {
@@ -101,7 +122,7 @@ static void explain(lua_State *L, int status, const char *kind) {
 
 /* Counts one more function at key 0 of the cache at idx; a full cache is
 ** replaced by an empty one, which is pushed. */
-static bool forget_old(lua_State *L, int idx) {
+static bool forget_old(lua_State *L, const Runner *r, int idx) {
   idx = lua_absindex(L, idx);
   lua_rawgeti(L, idx, 0);
   lua_Integer n = lua_tointeger(L, -1) + 1;
@@ -113,13 +134,14 @@ static bool forget_old(lua_State *L, int idx) {
   }
   lua_newtable(L);
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+  lua_rawseti(L, LUA_REGISTRYINDEX, r->functions);
   return true;
 }
 
 /* Leaves the function as the only value on the stack, or raises. */
-static void resolve(lua_State *L, const Task *t) {
-  lua_getfield(L, LUA_REGISTRYINDEX, FUNCTIONS);
+static void resolve(lua_State *L, const Runner *r) {
+  const Task *t = r->task;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->functions);
   if (lua_rawgeti(L, -1, (lua_Integer)t->fn) == LUA_TNIL) {
     lua_pop(L, 1);
     CodecError err;
@@ -127,7 +149,7 @@ static void resolve(lua_State *L, const Task *t) {
     if (codec_decode(L, t->definition, t->definition_bytes, &used, 1, &options,
                      &err) != CODEC_OK)
       luaL_error(L, "cannot read the function's definition: %s", err.why);
-    if (forget_old(L, -2))
+    if (forget_old(L, r, -2))
       lua_replace(L, -3);
     if (lua_type(L, -1) != LUA_TSTRING) {
       luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -262,6 +284,15 @@ static int take_arguments(lua_State *L, Run *run) {
   return -1;
 }
 
+/* What a task left behind in the state must not meet the next one. */
+static void tidy(const Runner *r) {
+  if (r->number == 0)
+    return; /* serial mode: hook and collector are the user's */
+  lua_sethook(r->L, NULL, 0, 0);
+  if (!lua_gc(r->L, LUA_GCISRUNNING))
+    lua_gc(r->L, LUA_GCRESTART);
+}
+
 enum { HANDLER = 2, FUNCTION = 3 }; /* stack places; 1 is the Run */
 
 static void run_item(lua_State *L, Run *run) {
@@ -270,6 +301,8 @@ static void run_item(lua_State *L, Run *run) {
   if (n < 0)
     return;
   int status = lua_pcall(L, n, LUA_MULTRET, HANDLER);
+  if (lua_gethook(L) != NULL)
+    tidy(run->runner);
   if (status == LUA_OK)
     put_results(L, run, lua_gettop(L) - FUNCTION);
   else
@@ -305,35 +338,41 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
   }
 }
 
+/* Stack: the handler, the function. An item whose arguments do not even
+** arrive (no memory) ends the loop; the next one starts it again. */
+static void run_all(lua_State *L, Run *run) {
+  Task *t = run->task;
+  do {
+    lua_settop(L, 2);
+    lua_pushcfunction(L, run_items);
+    lua_pushlightuserdata(L, run);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
+      return;
+    tidy(run->runner);
+    fail_item(L, run, LUA_OK, "error");
+    run->at = frame_skip(t->args, t->args_bytes, ++t->finished);
+    step(run, false);
+  } while (t->finished < t->count);
+}
+
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
   lua_State *L = r->L;
   Run run = {.runner = r, .task = task, .out = out, .meter = meter};
   r->task = task;
   task->finished = 0;
   step(&run, true); /* to find the function runs code of the user, too */
+  tidy(r);
   lua_settop(L, 0);
   lua_pushcfunction(L, state_on_error);
   lua_pushcfunction(L, resolve_protected);
-  lua_pushlightuserdata(L, task);
+  lua_pushlightuserdata(L, r);
   int status = lua_pcall(L, 1, 1, 1);
-  if (status != LUA_OK) {
+  if (status == LUA_OK)
+    run_all(L, &run);
+  else
     fail_rest(L, &run, status, "unknown_function");
-  } else {
-    lua_pushcfunction(L, run_items);
-    lua_pushlightuserdata(L, &run);
-    lua_pushvalue(L, 1);
-    lua_pushvalue(L, 2);
-    while (lua_pcall(L, 3, 0, 0) != LUA_OK) { /* one item failed to arrive */
-      fail_item(L, &run, LUA_OK, "error");
-      run.at = frame_skip(task->args, task->args_bytes, ++task->finished);
-      step(&run, false);
-      lua_settop(L, 2);
-      lua_pushcfunction(L, run_items);
-      lua_pushlightuserdata(L, &run);
-      lua_pushvalue(L, 1);
-      lua_pushvalue(L, 2);
-    }
-  }
   lua_settop(L, 0);
   r->task = NULL;
   fflush(stdout);
@@ -342,30 +381,23 @@ void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
 
 /* ---- start and end of a worker ---- */
 
-static int call_worker(lua_State *L) {
-  const char *what = lua_tostring(L, 1);
+/* 1: the runner, 2: the brief. worker.start(options) -> finalizer */
+static int start(lua_State *L) {
+  Runner *r = lua_touserdata(L, 1);
+  const Buf *brief = lua_touserdata(L, 2);
+  size_t used;
+  CodecError err;
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool");
   lua_call(L, 1, 0);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_getfield(L, -1, "tidepool.worker");
-  lua_getfield(L, -1, what);
-  lua_replace(L, 1);
-  lua_settop(L, 2);
-  lua_call(L, 1, 0);
-  return 0;
-}
-
-static int start(lua_State *L) {
-  const Buf *brief = lua_touserdata(L, 1);
-  size_t used;
-  CodecError err;
-  lua_pushcfunction(L, call_worker);
-  lua_pushliteral(L, "start");
+  lua_getfield(L, -1, "start");
   if (codec_decode(L, brief->base, brief->len, &used, 1, &options, &err) !=
       CODEC_OK)
     return luaL_error(L, "cannot read the pool's options: %s", err.why);
-  lua_call(L, 2, 0);
+  lua_call(L, 1, 1);
+  r->finalizer = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
 
@@ -375,8 +407,9 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
   lua_settop(L, 0);
   lua_pushcfunction(L, state_on_error);
   lua_pushcfunction(L, start);
+  lua_pushlightuserdata(L, r);
   lua_pushlightuserdata(L, &text);
-  int status = lua_pcall(L, 1, 0, 1);
+  int status = lua_pcall(L, 2, 0, 1);
   if (status != LUA_OK) {
     explain(L, status, "initializer");
     put_failure(L, failure);
@@ -389,10 +422,8 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
 void runner_finish(Runner *r) {
   lua_State *L = r->L;
   lua_settop(L, 0);
-  lua_pushcfunction(L, call_worker);
-  lua_pushliteral(L, "finish");
-  lua_pushnil(L);
-  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->finalizer);
+  if (!lua_isnil(L, 1) && lua_pcall(L, 0, 0, 0) != LUA_OK) {
     state_describe(L, -1);
     fprintf(stderr, "tidepool: finalizer: %s\n", lua_tostring(L, -1));
   }

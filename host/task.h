@@ -38,11 +38,16 @@ typedef struct Runner {
   uint32_t depth;    /* of nested pools; 1 in a worker of the first */
   size_t most_bytes; /* a single result can have */
   void *owner;
+  int functions, finalizer; /* references in the registry */
 } Runner;
 
 /* Fresh state with `module` as "tidepool"; 0 or -1. */
 int runner_open(Runner *r, lua_CFunction module);
 void runner_close(Runner *r);
+/* Serial mode: runs in the caller's state and call frame from now on. May
+** raise. What it returns goes to runner_return, to restore. */
+Runner *runner_borrow(Runner *r, lua_State *L);
+void runner_return(lua_State *L, Runner *before);
 
 /*
 ** Reads scripts, runs the initializer. `brief` is what the pool's options

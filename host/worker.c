@@ -148,6 +148,8 @@ void worker_run(Table *t, const Brief *brief, uint32_t me, uint32_t generation,
   start(&w, brief);
   table_set_phase(t, me, PHASE_READY);
   serve(&w);
+  if (table_stopping(t) == STOP_NOW)
+    sys_exit(0);
   table_set_phase(t, me, PHASE_LEAVING);
   runner_finish(&w.runner);
   runner_close(&w.runner);

@@ -105,7 +105,7 @@ local function hash(algorithm, names)
 end
 
 local function verdict(name, word)
-  if name:find "[\\\n]" then name = "\\" .. escape(name) end
+  if name:find("\n", 1, true) then name = "\\" .. escape(name) end
   return name .. ": " .. word .. "\n"
 end
 
@@ -128,19 +128,22 @@ end
 
 ---- what to hash --------------------------------------------------------------------
 
--- The set of those paths that are symbolic links.
-local function links_among(paths)
-  local links, seen = {}, {}
+local NOT_WALKED = { types = { "link", "fifo", "socket", "char", "block" }, max_depth = 1,
+  onerror = function() end }
+
+-- The set of those paths that are neither files nor folders, but links or devices.
+local function others_among(paths)
+  local others, seen = {}, {}
   for _, path in ipairs(paths) do
     local parent = path:match "^(.*/)[^/]+$" or ""
     if not seen[parent] and path:sub(-1) ~= "/" then
       seen[parent] = true
-      local folder = parent == "" and "." or parent
-      local o = { types = "link", max_depth = 1, onerror = function() end }
-      for link in tidepool.files(folder, o) do links[parent .. link:match "[^/]*$"] = true end
+      for other in tidepool.files(parent == "" and "." or parent, NOT_WALKED) do
+        others[parent .. other:match "[^/]*$"] = true
+      end
     end
   end
-  return links
+  return others
 end
 
 local function least_of(heads)
@@ -162,7 +165,7 @@ end
 -- Steps through the path and size of all files below the paths, in the order of
 -- their bytes. No folder is opened before its first file may be the next.
 local function files_below(paths, onerror)
-  local links, starts, heads, opened = links_among(paths), { table.unpack(paths) }, {}, 0
+  local others, starts, heads, opened = others_among(paths), { table.unpack(paths) }, {}, 0
   table.sort(starts)
   return function()
     local least
@@ -171,7 +174,7 @@ local function files_below(paths, onerror)
       local due = starts[opened + 1]
       local open = due and (not least or due <= least.path)
       if open then opened = opened + 1 end
-      if open and not links[due] then
+      if open and not others[due] then
         heads[#heads + 1] = { step = tidepool.files(due, { sizes = true, onerror = onerror }) }
         advance(heads, heads[#heads])
       end
@@ -206,11 +209,21 @@ local function records(file, read_error)
   end
 end
 
+-- "SUM  NAME" or, if the first such line of a list says so, "SUM NAME".
+local function parse_plain(text, list)
+  local sum, name = text:match "^(%x+)[ \t](.+)$"
+  if not sum or #sum ~= list.digits then return nil end
+  local single = #name == 1 or not name:find "^[ *]"
+  if single and list.single == false then return nil end
+  list.single = list.single or single
+  return list.single and name or name:sub(2), sum
+end
+
 -- The name and the sum in a record; nil if it is improperly formatted.
 local function parse(record, list)
   local slash, rest = record:match "^[ \t]*(\\?)(.*)$"
   local name, sum = rest:match(list.tagged)
-  if not name then sum, name = rest:match "^(%x+)[ \t][ *](.+)$" end
+  if not name then name, sum = parse_plain(rest, list) end
   if not name or #sum ~= list.digits then return nil end
   if slash ~= "" then name = unescape(name) end
   return name, sum:lower()

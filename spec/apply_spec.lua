@@ -241,7 +241,8 @@ describe("pool:apply_async", function()
     local pool <close> = tidepool.pool(2)
     local handles = {}
 
-    for i = 1, 20000 do handles[i] = pool:apply_async(function(x) return -x end, { i }) end
+    local function negate(x) return -x end
+    for i = 1, 20000 do handles[i] = pool:apply_async(negate, { i }) end
 
     for i = 1, 20000 do
       if handles[i]:get() ~= -i then error("wrong result of task " .. i) end

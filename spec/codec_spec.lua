@@ -105,6 +105,17 @@ describe("codec.encode", function()
     end)())))
   end)
 
+  it("keeps the identity of many tables", function()
+    local list = {}
+    for i = 1, 5000 do list[i] = { i } end
+    for i = 1, 5000 do list[5000 + i] = list[(i * 7) % 5000 + 1] end
+    local back = round(list)
+    for i = 1, 5000 do
+      assert(back[i][1] == i and back[5000 + i] == back[(i * 7) % 5000 + 1])
+    end
+    assert.same({ 5000 }, back[5000])
+  end)
+
   it("marks nothing that is met once", function()
     assert.is_nil(codec.diag(codec.encode { { 1 }, { 1 }, { a = { {} } } }):find("28", 1, true))
   end)

@@ -231,7 +231,7 @@ describe("a pool", function()
       for i = 1, 2 do
         threads[i] = uv.new_thread(function()
           local t = {}
-          for k = 1, 2000000 do t[k % 100] = { tostring(k) } end
+          for k = 1, 500000 do t[k % 100] = { tostring(k) } end
         end)
       end
       for i = 1, 20 do

@@ -57,8 +57,8 @@ end
 ---All that a shell command prints, run there.
 function Folder:run(command)
   self:write("command", command .. "\n")
-  local pipe = assert(io.popen(("cd %s && LUA_PATH=';;' LUA_CPATH=%s timeout -k 1 60 sh command 2>&1")
-    :format(self.path, quote(here .. "/?.so;;"))))
+  local pipe = assert(io.popen(("cd %s && LUA_CPATH=%s timeout -k 1 60 sh command 2>&1"):format(
+    self.path, quote(here .. "/?.so;;"))))
   local text = pipe:read "a"
   pipe:close()
   return text
@@ -73,16 +73,19 @@ local function new_folder()
   return folder
 end
 
-local function is_file(block) return block.kind == "lua" and block.text:match "^%-%- (%w+%.lua)\n" end
+---The file that a block says it is, or nil.
+local function file_name(block)
+  return block.kind == "lua" and block.text:match "^%-%- (%w+%.lua)\n" or nil
+end
 
 ---The Lua block at `at`, run beside the files that blocks above it are.
 local function run_lua(at)
   local folder <close> = new_folder()
   for i = 1, at - 1 do
-    local name = is_file(blocks[i])
+    local name = file_name(blocks[i])
     if name then folder:write(name, blocks[i].text) end
   end
-  local name = is_file(blocks[at]) or "example.lua"
+  local name = file_name(blocks[at]) or "example.lua"
   folder:write(name, blocks[at].text)
   return folder:run(quote(absolute(helper.interpreter(), here)) .. " " .. name)
 end
@@ -121,7 +124,7 @@ describe("README.md", function()
       end)
     elseif block.kind == "lua" then
       it("has a file that a later example loads, line " .. block.line, function()
-        assert.is_string(is_file(block))
+        assert.is_string(file_name(block))
         assert(load(block.text, "@README.md"))
       end)
     elseif block.kind == "console" then

@@ -227,8 +227,9 @@ describe("a result", function()
 
   it("costs the parent nothing once it is dropped", function()
     local pool <close> = tidepool.pool(2)
+    local function identity(x) return x end
     local function burst(n)
-      for i = 1, n do pool:apply_async(function(x) return x end, { i }) end
+      for i = 1, n do pool:apply_async(identity, { i }) end
       pool:apply(function() end)
       pool:map(function() end, { 1, 2 })
       collectgarbage()

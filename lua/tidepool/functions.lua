@@ -9,6 +9,12 @@
 
 local core = require "tidepool.core"
 
+-- A task may take away or replace any global: hold on to what we use.
+local assert, error, ipairs, load, pairs, pcall, rawequal, require, tonumber, type =
+  assert, error, ipairs, load, pairs, pcall, rawequal, require, tonumber, type
+local debug, math, package, string = debug, math, package, string
+local getmetatable, next, setmetatable, tostring = getmetatable, next, setmetatable, tostring
+local globals = _G
 local codec = core.codec
 
 local functions = {}
@@ -49,7 +55,7 @@ end
 -- functions count.
 local function field_name(value)
   for name, module in pairs(package.loaded) do
-    if type(module) == "table" and type(name) == "string" and not name:find "^tidepool%."
+    if type(module) == "table" and type(name) == "string" and not string.find(name, "^tidepool%.")
       and (name ~= "_G" or is_c(value)) then
       local key = field_of(module, value)
       if key and is_findable(name) then
@@ -164,7 +170,7 @@ local function is_current(entry, f)
 end
 
 local function define_named(value, name)
-  local module, key = name:match "^(.*)%.([^.]*)$"
+  local module, key = string.match(name, "^(.*)%.([^.]*)$")
   local entry = { text = codec.encode(name), label = name, name = name }
   entry.module, entry.key = package.loaded[module or "_G"], key or name
   cache[value] = entry
@@ -196,6 +202,22 @@ function functions.define(f)
   return text, label
 end
 
+-- Serial mode: the function itself, under a number. Its job holds it.
+local kept = setmetatable({}, { __mode = "v" })
+local number_of = setmetatable({}, { __mode = "k" })
+local last_number = 0
+
+---As `define`, for a pool whose tasks run in this very state.
+function functions.keep(f)
+  if type(f) == "string" then return functions.define(f) end
+  local label = field_name(f) or type(f) == "function" and label_of(f) or type(f)
+  if not number_of[f] then
+    last_number = last_number + 1
+    number_of[f], kept[last_number] = last_number, f
+  end
+  return codec.encode((" kept %d"):format(number_of[f])), label, f
+end
+
 ---- in a worker --------------------------------------------------------------
 
 local function is_callable(value)
@@ -205,7 +227,7 @@ end
 
 local function walk(from, path)
   local value = from
-  for key in path:gmatch "[^.]+" do
+  for key in string.gmatch(path, "[^.]+") do
     local kind = type(value)
     if kind ~= "table" and kind ~= "userdata" then return nil end
     value = value[key]
@@ -228,7 +250,7 @@ end
 local function find_in_modules(name)
   local module, path = name, ""
   while true do
-    local shorter, last = module:match "^(.*)%.([^.]*)$"
+    local shorter, last = string.match(module, "^(.*)%.([^.]*)$")
     if not shorter or shorter == "" then return nil end
     module, path = shorter, path == "" and last or last .. "." .. path
     local loaded = load_module(module)
@@ -238,30 +260,32 @@ local function find_in_modules(name)
 end
 
 local function unknown(name, what)
-  error(("unknown function %q%s"):format(name, what or ""), 0)
+  error(string.format("unknown function %q%s", name, what or ""), 0)
 end
 
 ---The function of that name: a path from the globals, then a field of a loaded
 ---module, then of one that `require` finds. Raises when there is none.
 function functions.find(name)
-  local value = walk(_G, name)
+  local number = string.match(name, "^ kept (%d+)$")
+  if number then return kept[tonumber(number)] end
+  local value = walk(globals, name)
   if value == nil then value = find_in_modules(name) end
   if value == nil then unknown(name) end
-  if not is_callable(value) then unknown(name, (": a %s"):format(type(value))) end
+  if not is_callable(value) then unknown(name, ": a " .. type(value)) end
   return value
 end
 
 local function named_value(name)
   local module = package.loaded[name]
-  if module == nil and standard[name:match "^[^.]+"] then module = walk(_G, name) end
+  if module == nil and standard[string.match(name, "^[^.]+")] then module = walk(globals, name) end
   if module ~= nil then return module end
-  local value = walk(_G, name)
+  local value = walk(globals, name)
   if value == nil then value = find_in_modules(name) end
   return value ~= nil and value or require(name)
 end
 
 local function cell_value(cell, made)
-  if cell.env then return _G end
+  if cell.env then return globals end
   if cell.fn then return made[cell.fn] end
   if cell.name then return named_value(cell.name) end
   return cell.value

@@ -166,9 +166,10 @@ local function read_scripts(names, level)
   return scripts
 end
 
-local function define(f, what, level)
+local function define(o, what, level)
+  local f = o[what]
   if f == nil then return nil end
-  local ok, text = pcall(functions.define, f)
+  local ok, text = pcall(o.serial and functions.keep or functions.define, f)
   if ok then return text end
   fail(level + 1, "bad pool option %q: %s", what, tostring(text))
 end
@@ -191,11 +192,11 @@ local function encode_brief(o, level)
   local brief = {
     path = package.path, cpath = package.cpath,
     scripts = read_scripts(o.scripts or {}, level + 1),
-    initializer = define(o.initializer, "initializer", level + 1),
-    finalizer = define(o.finalizer, "finalizer", level + 1),
+    initializer = define(o, "initializer", level + 1),
+    finalizer = define(o, "finalizer", level + 1),
     initargs = o.initargs or {},
-    preload = loaders(package.preload, pairs),
-    searchers = loaders({ table.unpack(package.searchers, 5) }, ipairs),
+    preload = o.serial and {} or loaders(package.preload, pairs),
+    searchers = o.serial and {} or loaders({ table.unpack(package.searchers, 5) }, ipairs),
   }
   local ok, text = pcall(core.codec.encode, brief, { strings = "bytes" })
   if not ok then
@@ -216,6 +217,8 @@ function options.of_pool(level, ...)
   local processes = o.processes or default_processes()
   return {
     processes = o.serial and 0 or processes,
+    serial = o.serial,
+    kept = { o.initializer, o.finalizer },
     max_items = o.maxtasksperchild,
     window = o.window,
     window_bytes = o.window_bytes or 64 << 20,

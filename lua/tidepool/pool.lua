@@ -34,14 +34,16 @@ local function check_open(self)
   error("pool is " .. state, 3)
 end
 
-local function define(f, level)
+-- text, label and, in serial mode, the function to hold on to.
+local function define(self, f, level)
   local kind = type(f)
   if kind ~= "string" and kind ~= "function" and kind ~= "table" and kind ~= "userdata" then
     error(("bad task function: a %s is neither a function nor a name"):format(kind), level + 1)
   end
   if f == "" then error("bad task function: the name is empty", level + 1) end
-  local ok, text, label = pcall(functions.define, f)
-  if ok then return text, label end
+  local how = settings[self].serial and functions.keep or functions.define
+  local ok, text, label, keep = pcall(how, f)
+  if ok then return text, label, keep end
   error(text, type(text) == "string" and level + 1 or 0)
 end
 
@@ -89,11 +91,17 @@ local function iterable(x, level)
   error(("bad iterable: a %s is no sequence, function or coroutine"):format(kind), level + 1)
 end
 
+local function hold(o, keep)
+  if keep == nil then return end
+  o.hooks = o.hooks or {}
+  o.hooks.keep = keep
+end
+
 ---- many items ------------------------------------------------------------------
 
 local function start(self, kind, f, xs, ...)
   check_open(self)
-  local text, label = define(f, 3)
+  local text, label, keep = define(self, f, 3)
   local source, total = iterable(xs, 3)
   local o, own = options.of_call(3, ...), settings[self]
   o.kind, o.total = KIND[kind] or KIND.map, total
@@ -101,6 +109,7 @@ local function start(self, kind, f, xs, ...)
   o.window = o.window or (kind:find "^imap" or not total) and own.window or nil
   o.window_bytes = o.window_bytes or own.window_bytes
   o.retries = o.retries or own.retries
+  hold(o, keep)
   return self, text, label, source, o
 end
 
@@ -176,15 +185,16 @@ end
 
 local function submit(self, f, args, kwargs, opts, ...)
   check_open(self)
-  local text, label = define(f, 3)
+  local text, label, keep = define(self, f, 3)
   check_table(args, "args", 3)
   check_table(kwargs, "kwargs", 3)
   if type(opts) ~= "function" then check_table(opts, "opts", 3) end
   local retries = settings[self].retries
   local o = (opts ~= nil or ... ~= nil) and options.of_call(3, opts, ...) or nil
-  if retries and not (o and o.retries) then
+  if retries or keep then
     o = o or {}
-    o.retries = retries
+    o.retries = o.retries or retries
+    hold(o, keep)
   end
   return core.apply(self, text, label, args, kwargs, o)
 end

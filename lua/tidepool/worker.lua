@@ -1,4 +1,4 @@
--- A worker's Lua side: what happens before its first task and after its last.
+-- A worker's Lua side: what happens before its first task.
 -- `start` gets what options.lua made of the pool's options.
 
 local core = require "tidepool.core"
@@ -7,7 +7,6 @@ local functions = require "tidepool.functions"
 local worker = {}
 
 local codec = core.codec
-local finalizer
 
 local function build(text)
   local definition = codec.decode(text)
@@ -41,9 +40,10 @@ local function run_script(script)
   if type(module) == "table" then package.loaded[stem(script.name)] = module end
 end
 
+-- Returns the finalizer, or nil.
 function worker.start(brief)
   package.path, package.cpath = brief.path, brief.cpath
-  os.exit = core.exit -- luacheck: ignore
+  if core.worker() then os.exit = core.exit end -- luacheck: ignore
   use_loaders(brief)
   for _, script in ipairs(brief.scripts) do
     run_script(script)
@@ -52,11 +52,7 @@ function worker.start(brief)
     local args = brief.initargs
     build(brief.initializer)(table.unpack(args, 1, args.n or #args))
   end
-  finalizer = brief.finalizer and build(brief.finalizer)
-end
-
-function worker.finish()
-  if finalizer then finalizer() end
+  return brief.finalizer and build(brief.finalizer)
 end
 
 return worker

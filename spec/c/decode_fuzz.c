@@ -3,13 +3,14 @@
 ** The first byte of an input chooses the flags. What must hold:
 **   check and decode agree, as far as codec.h says they do;
 **   decoding takes at most 96 bytes of memory a byte of input;
-**   a decoded value encodes, counting gives the same length, and decoding
-**   that and encoding again gives the same bytes.
+**   a decoded value encodes, counting gives the same length, a buffer of
+**   that length is enough, and decoding and encoding again gives the same.
 **
 **   clang -g -O1 -fsanitize=fuzzer,address,undefined -I host \
 **     $(pkg-config --cflags lua5.4) spec/c/decode_fuzz.c host/encode*.c \
 **     host/decode*.c host/check.c host/seen.c host/buf.c -llua5.4 -lm
 */
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,22 @@ static bool encode(lua_State *L, Buf *b, const CodecOptions *opts) {
   return status == CODEC_OK;
 }
 
+/* The length that counting gives is enough, and one byte less is not. */
+static void fill(lua_State *L, size_t len, const CodecOptions *opts) {
+  CodecError err = {.status = CODEC_OK};
+  Buf fixed;
+  char *room = malloc(len);
+  for (size_t less = 0; room != NULL && less < 2 && less < len; less++) {
+    buf_fixed(&fixed, room, len - less);
+    codec_encode(L, lua_gettop(L), 1, &fixed, opts, &err);
+    expect(err.status == (less == 0 ? CODEC_OK : CODEC_FULL) &&
+               fixed.len == (less == 0 ? len : 0) &&
+               (less == 0 || errno == ENOSPC),
+           "a fixed buffer is not filled to its end", &err);
+  }
+  free(room);
+}
+
 static void round_trip(lua_State *L, uint32_t flags) {
   CodecError err = {.status = CODEC_OK};
   CodecOptions opts = {.flags = flags, .max_depth = 4000};
@@ -124,6 +141,7 @@ static void round_trip(lua_State *L, uint32_t flags) {
   if (encode(L, &once, &opts)) {
     encode(L, &count, &opts);
     expect(count.len == once.len, "counting gives another length", &err);
+    fill(L, count.len, &opts);
     opts.flags = 0;
     codec_decode(L, once.base, once.len, &used, 1, &opts, &err);
     if (err.status == CODEC_OK) {
