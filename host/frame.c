@@ -9,9 +9,9 @@
 
 #include "codec.h"
 
-enum { LONG = 254, FAILURE = 255 };
+enum { LONG = FRAME_LONG, FAILURE = 255 };
 
-int frame_put(Buf *b, int count) {
+int frame_put_any(Buf *b, int count) {
   uint8_t head[5] = {FAILURE};
   size_t n = 1;
   if (count >= 0 && count < LONG) {
@@ -24,7 +24,7 @@ int frame_put(Buf *b, int count) {
   return buf_append(b, head, n);
 }
 
-int frame_get(const uint8_t *bytes, size_t size, size_t *used) {
+int frame_get_any(const uint8_t *bytes, size_t size, size_t *used) {
   if (size == 0)
     return FRAME_BAD;
   uint8_t first = bytes[0];

@@ -108,8 +108,10 @@ static int f_worker(lua_State *L) {
 
 static int f_task(lua_State *L) {
   const Runner *r = runner_of(L);
-  if (r == NULL || r->task == NULL)
-    return 0;
+  if (r == NULL || r->task == NULL) {
+    lua_pushnil(L);
+    return 1;
+  }
   const Task *t = r->task;
   lua_createtable(L, 0, 4);
   lua_pushinteger(L, (lua_Integer)t->job);
@@ -187,5 +189,7 @@ int luaopen_tidepool(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.init");
   lua_call(L, 1, 1);
+  lua_pushnil(L); /* so that its functions are known as tidepool's */
+  lua_setfield(L, -3, "tidepool.init");
   return 1;
 }

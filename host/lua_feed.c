@@ -428,8 +428,8 @@ int core_map(lua_State *L) {
   j->async = flag(L, OPTS, "async");
   lua_newtable(L);
   if (j->kind == JOB_MAP) { /* the first column is there even for no items */
-    lua_newtable(L);
-    lua_rawseti(L, -2, 1);
+    job_push_column(L, JOB + 1, 1);
+    lua_pop(L, 1);
   }
   lua_setiuservalue(L, JOB, JOB_RESULTS);
   if (j->keep) {

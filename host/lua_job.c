@@ -230,12 +230,12 @@ void job_fail(lua_State *L, int job, uint64_t index) {
   }
 }
 
-/* Column k of the results, which is made when first needed. */
-static void push_column(lua_State *L, int results, int k, const Job *j) {
+void job_push_column(lua_State *L, int results, int k) {
   if (lua_rawgeti(L, results, k) == LUA_TTABLE)
     return;
+  const Job *j = lua_touserdata(L, results - 1);
+  bool presize = j->total < 1 << 26; /* and known */
   lua_pop(L, 1);
-  bool presize = j->total != UINT64_MAX && j->total < 1 << 26;
   lua_createtable(L, presize ? (int)j->total : 0, 0);
   lua_pushvalue(L, -1);
   lua_rawseti(L, results, k);
@@ -252,7 +252,7 @@ static void store(lua_State *L, int results, const Job *j, uint64_t index,
     return;
   }
   for (int k = 2; k <= n; k++) {
-    push_column(L, results, k, j);
+    job_push_column(L, results, k);
     lua_pushvalue(L, first + k - 1);
     lua_rawseti(L, -2, (lua_Integer)index);
     lua_pop(L, 1);
@@ -279,7 +279,7 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
   int n = frame_get(bytes, size, &head);
   int values = n == FRAME_FAILURE ? FAILURE_VALUES : n;
   *used = size; /* what follows bad bytes cannot be trusted either */
-  if (n == FRAME_BAD || !lua_checkstack(L, values < 0 ? 4 : values + 4)) {
+  if (n == FRAME_BAD || (values > 4 && !lua_checkstack(L, values + 4))) {
     push_error(L, "decode", "cannot decode the results: no frame");
     return -1;
   }
@@ -305,7 +305,7 @@ static int store_items(lua_State *L) {
   Job *j = lua_touserdata(L, JOB);
   lua_getiuservalue(L, JOB, JOB_RESULTS);
   if (j->kind == JOB_MAP)
-    push_column(L, RESULTS, 1, j);
+    job_push_column(L, RESULTS, 1);
   int top = lua_gettop(L);
   while (s->item < f->result.finished) {
     uint64_t index = f->chunk.first + s->item;

@@ -364,8 +364,9 @@ static int m__tostring(lua_State *L) {
     lua_pushfstring(L, "tidepool.pool \"%s\" (%s, serial)", name,
                     names[pool_state(box->pool)]);
   else
-    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, %d workers)", name,
-                    names[pool_state(box->pool)], (int)pool_size(box->pool));
+    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, %d worker%s)", name,
+                    names[pool_state(box->pool)], (int)pool_size(box->pool),
+                    pool_size(box->pool) == 1 ? "" : "s");
   return 1;
 }
 

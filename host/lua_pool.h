@@ -132,6 +132,9 @@ void job_end(lua_State *L, int job);
 void push_error(lua_State *L, const char *kind, const char *message);
 /* {kind, message, traceback, value} from a failure frame's values on top. */
 void wrap_failure(lua_State *L);
+/* Pushes column k of the results at `results`, made when first needed; the
+** job is at results - 1. */
+void job_push_column(lua_State *L, int results, int k);
 int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used);
 void job_queue_local(lua_State *L, Job *j, uint64_t index);
 bool job_push_error(lua_State *L, int job);  /* false: there is none */

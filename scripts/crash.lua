@@ -20,7 +20,7 @@ do
   local pool <close> = tidepool.pool(2)
   for i, result, err in pool:imap(risky, { 1, 2, 3, 4, 5 }, { chunksize = 1, on_error = "keep" }) do
     if err then
-      print(("item %d: %s, by signal %s"):format(i, err.kind, err.signal))
+      print(("item %d: %s: %s"):format(i, err.kind, err.message))
     else
       print(("item %d: %d"):format(i, result))
     end

@@ -1,6 +1,6 @@
 -- Hashes every file below some folders with all processors, and checks such lists.
 -- Run: tidepool scripts/hashtree.lua PATH... > list; tidepool scripts/hashtree.lua -c list
--- Prints, byte for byte, what `sha512sum` prints for the same files sorted by name.
+-- Prints: byte for byte what sha512sum prints for the same files sorted by name.
 
 local tidepool = require "tidepool"
 local progress = require "tidepool.progress"

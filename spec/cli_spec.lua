@@ -207,7 +207,7 @@ describe("tidepool -j", function()
 
   it("is the size of a pool that does not say", function()
     prints("tidepool -j3 -e 'local pool <close> = require\"tidepool\".pool() " ..
-      "print(#pool:broadcast(\"tostring\", {1}))'", "3\n")
+      "print(tostring(pool):match\"%d+ workers\")'", "3 workers\n")
   end)
 end)
 

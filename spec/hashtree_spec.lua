@@ -439,7 +439,8 @@ describe("the end of hashtree.lua", function()
   it("is quiet when nobody reads its list any more", function()
     local tree <close> = many_files(3000)
     local err <close> = helper.file()
-    local program <close> = start(tree.path, { err = err.path, after = "| head -n 2" }) -- its process id, too
+    local two_lines = "| head -n 2" -- the first is its process id
+    local program <close> = start(tree.path, { err = err.path, after = two_lines })
 
     local rest = program:rest()
 

@@ -19,7 +19,7 @@
 ---A sequence (`n` items if it has the field `n`, else `#`), a function or callable object that is
 ---called until its first value is nil, or a coroutine. Advanced in the parent alone, one step at a
 ---time. An item is all the values of one step; of a sequence, one value.
----@alias tidepool.Iterable any[]|(fun(): ...)|thread|table|userdata
+---@alias tidepool.Iterable any[]|(fun(): any)|thread|table|userdata
 
 ---Bytes as Lua strings.
 ---@alias tidepool.Bytes string
@@ -51,8 +51,9 @@ local tidepool = {}
 ---Options of `tidepool.pool{...}`; a wrong or unknown one is an error before any process is made.
 ---@class tidepool.PoolOptions
 ---@field processes? integer workers, 1 to 65535; default `cpu_count()`, or what `-j` said
----@field scripts? string|string[] Lua files run in order in every worker; a table that one returns
----  becomes the loaded module of the file's stem
+---Lua files run in order in every worker; a table that one returns becomes a module, named as the
+---file without its ending.
+---@field scripts? string|string[]
 ---@field initializer? tidepool.TaskFunction run in each worker before its first task
 ---@field initargs? tidepool.Sendable[] its arguments
 ---@field finalizer? tidepool.TaskFunction run in each worker that leaves in an orderly way
@@ -67,11 +68,11 @@ local tidepool = {}
 ---which may also come after it, with `error_callback` last.
 ---@class tidepool.CallOptions
 ---@field chunksize? integer items that travel together, at least 1; default by measured time
----@field callback? fun(...) gets the results, in the parent, once, within a pool call
+---@field callback? fun(...: any) gets the results, in the parent, once, within a pool call
 ---@field error_callback? fun(err: tidepool.Error) gets the error in place of results
 ---@field retries? integer as the pool's
----@field on_error? "raise"|"keep" keep: all items run; `map` sets `r.errors[i]`, `imap` yields
----  `i, nil, err`; default "raise"
+---With "keep" all items run: `map` sets `r.errors[i]`, `imap` yields `i, nil, err`.
+---@field on_error? "raise"|"keep" default "raise"
 ---@field progress? true|fun(done: integer, total: integer?) true: a line on a terminal's stderr
 ---@field window? integer as the pool's
 ---@field window_bytes? integer as the pool's
@@ -168,8 +169,8 @@ function tidepool.files(dir, opts) end
 ---@field max_size? integer bytes of a regular file
 ---@field include? string|string[] globs; files that match none are left out
 ---@field exclude? string|string[] globs; files and folders that match one are left out
----@field types? string|string[] "file", "link", "fifo", "socket", "char", "block"; default: of
----  `files` "file", of `walk` all
+---"file", "link", "fifo", "socket", "char", "block"; default: of `files` "file", of `walk` all.
+---@field types? string|string[]
 
 ---@class tidepool.WalkOptions: tidepool.TreeOptions
 ---@field topdown? boolean a folder before what is in it; default true
@@ -179,7 +180,7 @@ function tidepool.files(dir, opts) end
 
 ---The iterator of `walk` and `files`; a `<close>` variable may hold it.
 ---@class tidepool.Walker
----@operator call: ...
+---@operator call: any
 local Walker = {}
 
 ---End the walk; the next step yields nil.
@@ -330,7 +331,7 @@ function AsyncResult:successful() end
 
 ---What `imap` returns: a call yields the next index and values, nil at the end.
 ---@class tidepool.ResultIterator
----@operator call: ...
+---@operator call: any
 local ResultIterator = {}
 
 ---The next step, with a limit. Raises kind "timeout". Follows IMapIterator.next of Python.
@@ -348,8 +349,8 @@ function ResultIterator:next(timeout) end
 local Codec = {}
 
 ---@class tidepool.CodecOptions
----@field strings? "auto"|"bytes"|"text" encode: text if it is UTF-8, else bytes; always bytes;
----  text, else refused; default "auto"
+---Encode strings as text if they are UTF-8 and else as bytes; as bytes; as text or not at all.
+---@field strings? "auto"|"bytes"|"text" default "auto"
 ---@field sharing? boolean encode: keep identity and cycles; default true
 ---@field deterministic? boolean encode: equal contents give equal bytes; default false
 ---@field dedupe? boolean encode: strings met again as references; default false
@@ -429,7 +430,7 @@ function Codec.tag(tag, value) end
 ---Raises if the name is not text or begins with `lua.`.
 ---@param name string
 ---@param metatable table
----@param hooks? { encode: (fun(object): any), decode: (fun(value): any) }
+---@param hooks? { encode?: fun(object: any): any, decode?: fun(value: any): any }
 ---@return table metatable
 function Codec.register(name, metatable, hooks) end
 

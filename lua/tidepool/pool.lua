@@ -20,7 +20,8 @@ local settings = setmetatable({}, { __mode = "k" })
 ---@return tidepool.Pool
 function pool.new(...)
   local o = options.of_pool(2, ...)
-  local self = core.open(o)
+  local ok, self = pcall(core.open, o)
+  if not ok then error(self, type(self) == "string" and 2 or 0) end
   settings[self] = o
   return self
 end
@@ -31,7 +32,7 @@ local function check_open(self)
   local state, _, reason = core.state(self)
   if state == "open" then return end
   if state == "broken" then error(reason, 0) end
-  error("pool is " .. state, 3)
+  error("pool is " .. state, 4)
 end
 
 -- text, label and, in serial mode, the function to hold on to.
@@ -84,7 +85,7 @@ end
 local function iterable(x, level)
   local kind = type(x)
   if kind == "function" then return x end
-  if kind == "table" then return sequence(x, level + 1) end
+  if kind == "table" then return sequence(x, level) end
   if kind == "thread" then return from_thread(x) end
   local meta = debug.getmetatable(x)
   if kind == "userdata" and meta and meta.__call then return x end
