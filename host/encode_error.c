@@ -39,16 +39,17 @@ static bool is_identifier(const char *s, size_t len) {
   return true;
 }
 
-static void quote(char *to, size_t room_for, const char *s, size_t len) {
-  size_t n = (size_t)snprintf(to, room_for, "[\"");
-  for (size_t i = 0; i < len && i < 40; i++) {
+/* At least 16 bytes; what does not fit, or is long, ends in dots. */
+static void quote(char *to, size_t room, const char *s, size_t len) {
+  size_t n = (size_t)snprintf(to, room, "[\""), i = 0;
+  for (; i < len && i < 40 && n + 12 < room; i++) {
     unsigned char c = (unsigned char)s[i];
     const char *form = c < 32 || c == 127      ? "\\%03u"
                        : c == '"' || c == '\\' ? "\\%c"
                                                : "%c";
-    n += (size_t)snprintf(to + n, room_for - n, form, c);
+    n += (size_t)snprintf(to + n, room - n, form, c);
   }
-  snprintf(to + n, room_for - n, len > 40 ? "...\"]" : "\"]");
+  snprintf(to + n, room - n, i < len ? "...\"]" : "\"]");
 }
 
 /* The step to the value under the key at `index`. */

@@ -1,6 +1,6 @@
 /*
 ** lua_core.c - the module itself: the C half, then the Lua half over it.
-** Runs in: every process.  Owns: the nursery of a Lua state.
+** Runs in: every process.  Owns: nothing.
 */
 #include "lua_core.h"
 
@@ -18,50 +18,11 @@
 #include "sys.h"
 #include "worker.h"
 
-static const char NURSERY[] = "tidepool.nursery"; /* registry key, type */
-
 /* ---- processes ---- */
 
 static void be_worker(Table *t, const Brief *brief, uint32_t me,
                       uint32_t generation) {
   worker_run(t, brief, me, generation, luaopen_tidepool);
-}
-
-lua_CFunction core_module(void) {
-  return luaopen_tidepool;
-}
-
-uint32_t core_depth(lua_State *L) {
-  const Runner *r = runner_of(L);
-  return r == NULL ? 0 : r->depth;
-}
-
-static int nursery_gc(lua_State *L) {
-  Nursery *n = luaL_checkudata(L, 1, NURSERY);
-  if (n->owner == sys_getpid())
-    nursery_close(n);
-  return 0;
-}
-
-/* At once in a host, which is small now; workers wait until they need it. */
-static void open_nursery(lua_State *L) {
-  Nursery *n = lua_newuserdatauv(L, sizeof *n, 0);
-  *n = (Nursery){.fd = -1, .owner = sys_getpid(), .child = be_worker};
-  if (luaL_newmetatable(L, NURSERY)) {
-    lua_pushcfunction(L, nursery_gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, "tidepool.nursery.instance");
-  if (runner_of(L) == NULL)
-    nursery_open(n, be_worker); /* failing: tried again when it is needed */
-}
-
-Nursery *core_nursery(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "tidepool.nursery.instance");
-  Nursery *n = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  return n;
 }
 
 /* ---- small functions ---- */
@@ -181,7 +142,7 @@ static void open_core(lua_State *L) {
 }
 
 int luaopen_tidepool(lua_State *L) {
-  open_nursery(L);
+  open_nursery(L, be_worker);
   preload_embedded(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   open_core(L);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lua_core.h"
 #include "sys.h"
 
 static const double NS_PER_S = 1e9;
@@ -408,7 +407,14 @@ static int m_timeout(lua_State *L) {
   return 1;
 }
 
-/* state, size: for the Lua side. */
+static int f_is_open(lua_State *L) {
+  PoolBox *box = check_pool(L, 1);
+  pool_pump(L, 1);
+  lua_pushboolean(L, pool_state(box->pool) == POOL_OPEN);
+  return 1;
+}
+
+/* state, size, reason: for the Lua side. */
 static int m_state(lua_State *L) {
   static const char *const names[] = {"open", "closed", "closed", "terminated",
                                       "broken"};
@@ -423,6 +429,43 @@ static int m_state(lua_State *L) {
     push_reason(L, box);
   }
   return 3;
+}
+
+/* ---- the nursery of this state ---- */
+
+static const char NURSERY[] = "tidepool.nursery"; /* registry key, type */
+
+static int nursery_gc(lua_State *L) {
+  Nursery *n = luaL_checkudata(L, 1, NURSERY);
+  if (n->owner == sys_getpid())
+    nursery_close(n);
+  return 0;
+}
+
+void open_nursery(lua_State *L, WorkerMain *child) {
+  Nursery *n = lua_newuserdatauv(L, sizeof *n, 0);
+  *n = (Nursery){.fd = -1, .owner = sys_getpid(), .child = child};
+  if (luaL_newmetatable(L, NURSERY)) {
+    lua_pushcfunction(L, nursery_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, NURSERY);
+  if (runner_of(L) == NULL)
+    nursery_open(n, child); /* failing: tried again when it is needed */
+}
+
+static Nursery *nursery_of(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, NURSERY);
+  Nursery *n = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+/* 0: no worker; 1: a worker of a pool; 2: a worker of a worker's pool */
+static uint32_t depth_of(lua_State *L) {
+  const Runner *r = runner_of(L);
+  return r == NULL ? 0 : r->depth;
 }
 
 /* ---- opening ---- */
@@ -486,7 +529,7 @@ static int core_open(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   enum { DEEPEST = 2 };
-  uint32_t depth = core_depth(L) + 1;
+  uint32_t depth = depth_of(L) + 1;
   if (depth > DEEPEST)
     return luaL_error(L, "pools can be nested %d deep", DEEPEST);
   PoolBox *box = lua_newuserdatauv(L, sizeof *box, POOL_VALUES);
@@ -501,7 +544,7 @@ static int core_open(lua_State *L) {
   spec.options = (const uint8_t *)luaL_checklstring(L, -1, &spec.options_bytes);
   lua_getfield(L, 1, "digests");
   spec.digests = lua_tostring(L, -1);
-  if (pool_open(&box->pool, &spec, core_nursery(L)) != 0)
+  if (pool_open(&box->pool, &spec, nursery_of(L)) != 0)
     return luaL_error(L, "cannot start a pool of %d processes: %s",
                       (int)spec.processes, strerror(errno));
   if (spec.processes == 0)
@@ -517,11 +560,9 @@ void open_pools(lua_State *L) {
       {"close", m_close},   {"terminate", m_terminate}, {"join", m_join},
       {"step", m_step},     {"pollfd", m_pollfd},       {"getfd", m_pollfd},
       {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"open", core_open},
-                                       {"apply", core_apply},
-                                       {"map", core_map},
-                                       {"state", m_state},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"open", core_open},    {"apply", core_apply}, {"map", core_map},
+      {"is_open", f_is_open}, {"state", m_state},    {NULL, NULL}};
   luaL_newmetatable(L, POOL_TYPE);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);

@@ -112,6 +112,8 @@ uint64_t check_deadline(lua_State *L, int idx);
 void let_hooks_run(lua_State *L);
 int raise_timeout(lua_State *L, const char *what);
 void open_pools(lua_State *L); /* adds to the table on top */
+/* At once in a host, which is small now; workers wait until they need it. */
+void open_nursery(lua_State *L, WorkerMain *child);
 
 /* ---- lua_feed.c ---- */
 void job_link(Job *j);

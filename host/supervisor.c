@@ -195,14 +195,15 @@ static void hear_parent(Sup *s) {
 static int open_up(Sup *s, const SupervisorStart *start) {
   s->start = start;
   s->pid = sys_getpid();
-  s->n = start->brief.shape.workers;
   s->parent_fd = start->fds[FD_PARENT];
   if (start->table != NULL)
     s->table = *start->table;
   else if (table_attach(&s->table, start->brief.shape, start->fds,
                         start->fds[FD_EVENT]) != 0)
     return -1;
-  s->seat = calloc(s->n, sizeof *s->seat);
+  uint32_t n = start->brief.shape.workers;
+  s->seat = calloc(n, sizeof *s->seat);
+  s->n = s->seat != NULL ? n : 0;
   s->poll_fd = sys_lift(sys_poll_new());
   if (s->seat == NULL || s->children_fd < 0 || s->poll_fd < 0)
     return -1;

@@ -457,7 +457,8 @@ function Run:all()
     self:round(pool)
   until self.schedule:is_empty()
   self.line:clear()
-  local ok, why = self.out:flush()
+  local finish = self.output and self.out.close or self.out.flush
+  local ok, why = finish(self.out)
   if not ok then fail(self.output and quote(self.output) or "write error", why) end
 end
 
@@ -547,9 +548,10 @@ local function check_options(o)
   if not PROGRESS[o.progress] then
     fail_usage("option '--progress' is auto, always or never, not '%s'", o.progress)
   end
-  if not pcall(tidepool.digest.string, o.algorithm, "") then
-    fail_usage("option '-a' names no digest: '%s'", o.algorithm)
-  end
+  local ok, why = pcall(tidepool.digest.string, o.algorithm, "")
+  local what = tostring(why):match "%((.*)%)$"
+  if not ok and what then fail_usage("option '-a': %s", what) end
+  if not ok then error(why, 0) end
   if o.list and o.paths[1] then fail_usage "a PATH cannot be given with option '-c'" end
   if not o.list and not o.paths[1] then fail_usage "missing PATH" end
   if o.quiet and not o.list then

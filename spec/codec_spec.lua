@@ -139,6 +139,8 @@ describe("codec.encode", function()
       message(codec.encode, { ['"\\\n'] = co }))
     assert.equal('cannot encode value["' .. ("k"):rep(40) .. '..."]: a coroutine',
       message(codec.encode, { [("k"):rep(50)] = co }))
+    assert.equal('cannot encode value["' .. ("\\001"):rep(21) .. '..."]: a coroutine',
+      message(codec.encode, { [("\1"):rep(40)] = co }))
     assert.equal("cannot encode value: a coroutine as a table key",
       message(codec.encode, { [co] = 1 }))
     assert.equal('cannot encode value["x"]: a coroutine inside a table key',

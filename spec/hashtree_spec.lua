@@ -507,7 +507,7 @@ describe("hashtree.lua's options", function()
       ["-j 0 x"] = "option '-j' needs a number from 1 to 65535, not '0'",
       ["-j1.5 x"] = "option '-j' needs a number from 1 to 65535, not '1.5'",
       ["x -j"] = "option '-j' needs a value",
-      ["-a sha513 x"] = "option '-a' names no digest: 'sha513'",
+      ["-a sha513 x"] = "option '-a': unknown digest \"sha513\"",
       ["--progress=no x"] = "option '--progress' is auto, always or never, not 'no'",
       ["-c x y"] = "a PATH cannot be given with option '-c'",
       ["--quiet x"] = "the --quiet option is meaningful only when verifying checksums",

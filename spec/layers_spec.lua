@@ -18,7 +18,7 @@ local rows = {
 local arrows = {
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
   "task -> state", "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool",
-  "lua_core -> lua_codec", "lua_core -> lua_digest", "lua_core -> lua_walk", "lua_pool -> lua_core",
+  "lua_core -> lua_codec", "lua_core -> lua_digest", "lua_core -> lua_walk",
 }
 
 local lua_rooms = {

@@ -29,8 +29,8 @@ end
 ---- arguments ------------------------------------------------------------------
 
 local function check_open(self)
+  if core.is_open(self) then return end
   local state, _, reason = core.state(self)
-  if state == "open" then return end
   if state == "broken" then error(reason, 0) end
   error("pool is " .. state, 4)
 end
