@@ -3,6 +3,7 @@
 ** Runs in: every process.  Owns: nothing.  Never: trusts the bytes.
 */
 #include "decoder.h"
+#include "scalar.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
@@ -439,9 +440,25 @@ static CodecStatus get_message(Decoder *d, size_t size, int n) {
   return CODEC_OK;
 }
 
+static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
+                         size_t *used, int n) {
+  *used = 0;
+  for (int i = 0; i < n; i++) {
+    size_t taken = scalar_take(L, bytes + *used, size - *used);
+    if (taken == 0) {
+      lua_pop(L, i);
+      return false;
+    }
+    *used += taken;
+  }
+  return true;
+}
+
 CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
                              size_t *used, int n, const CodecOptions *opts,
                              CodecError *err) {
+  if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
+    return err->status = CODEC_OK;
   Decoder d = {.L = L,
                .p = bytes,
                .end = bytes + size,

@@ -12,6 +12,7 @@
 ** a message that needs hooks is written again within one lua_pcall.
 */
 #include "encoder.h"
+#include "scalar.h"
 
 #include <errno.h>
 #include <string.h>
@@ -414,8 +415,20 @@ CodecStatus encode_message(Encoder *e, int first, int n) {
   }
 }
 
+static bool put_scalars(lua_State *L, int first, int n, Buf *b) {
+  size_t mark = b->len, bytes;
+  for (int i = 0; i < n; i++, b->len += bytes)
+    if ((bytes = scalar_put(L, first + i, b)) == 0) {
+      b->len = mark;
+      return false;
+    }
+  return true;
+}
+
 CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
                          const CodecOptions *opts, CodecError *err) {
+  if (scalar_fits(opts, n) && put_scalars(L, first, n, b))
+    return err->status = CODEC_OK;
   Encoder e;
   e.L = L;
   e.b = b;

@@ -166,7 +166,7 @@ static bool put_item(lua_State *L, Job *j, int n) {
     push_encode_error(L, j, &err, status, first, n);
     lua_insert(L, first);
   }
-  lua_settop(L, first - (status == CODEC_OK));
+  lua_settop(L, status == CODEC_OK ? first - 1 : first);
   return status == CODEC_OK;
 }
 
@@ -210,10 +210,7 @@ static uint32_t fill_draft(lua_State *L, int job, uint32_t n, bool *refused) {
     } else {
       *refused = !put_item(L, j, count);
     }
-    if (!*refused) {
-      lua_settop(L, top);
-      i++;
-    }
+    i += !*refused;
   }
   if (source != 0 && j->fed >= j->total)
     j->exhausted = true;

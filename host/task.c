@@ -192,6 +192,7 @@ typedef struct Run {
   Buf *out;
   TaskMeter meter;
   size_t at; /* in args */
+  enum { DECODING, CALLING, ENCODING } stage;
 } Run;
 
 static int widened(Run *run) {
@@ -293,36 +294,68 @@ static void tidy(const Runner *r) {
     lua_gc(r->L, LUA_GCRESTART);
 }
 
-enum { HANDLER = 2, FUNCTION = 3 }; /* stack places; 1 is the Run */
+/*
+** The items run in one protected call together, which saves one for each of
+** them; what raises ends it, is that item's failure, and the next one begins
+** another.  `stage` tells whose raise it was.
+*/
+enum { RUN = 1, FUNCTION = 2 }; /* stack places */
 
 static void run_item(lua_State *L, Run *run) {
+  run->stage = DECODING;
   lua_pushvalue(L, FUNCTION);
   int n = take_arguments(L, run);
   if (n < 0)
     return;
-  int status = lua_pcall(L, n, LUA_MULTRET, HANDLER);
+  run->stage = CALLING;
+  lua_call(L, n, LUA_MULTRET);
+  run->stage = ENCODING;
   if (lua_gethook(L) != NULL)
     tidy(run->runner);
-  if (status == LUA_OK)
-    put_results(L, run, lua_gettop(L) - FUNCTION);
-  else
-    fail_item(L, run, status, "error");
+  put_results(L, run, lua_gettop(L) - FUNCTION);
 }
 
-/* Called protected: what raises here is out of memory while decoding. */
+static void end_item(Run *run) {
+  run->task->finished++;
+  run->runner->items_left--;
+  step(run, false);
+}
+
+static bool has_next(const Run *run) {
+  return run->task->finished < run->task->count &&
+         run->runner->items_left > 0 &&
+         atomic_load_explicit(run->meter.cut, memory_order_relaxed) == 0;
+}
+
 static int run_items(lua_State *L) {
-  Run *run = lua_touserdata(L, 1);
-  Task *t = run->task;
-  while (t->finished < t->count && run->runner->items_left > 0 &&
-         atomic_load_explicit(run->meter.cut, memory_order_relaxed) == 0) {
+  Run *run = lua_touserdata(L, RUN);
+  while (has_next(run)) {
     step(run, true);
     run_item(L, run);
     lua_settop(L, FUNCTION);
-    t->finished++;
-    run->runner->items_left--;
-    step(run, false);
+    end_item(run);
   }
   return 0;
+}
+
+/* Stack: the handler, the function. */
+static void run_all(lua_State *L, Run *run) {
+  Task *t = run->task;
+  while (has_next(run)) {
+    lua_settop(L, 2);
+    lua_pushcfunction(L, run_items);
+    lua_pushlightuserdata(L, run);
+    lua_pushvalue(L, 2);
+    int status = lua_pcall(L, 2, 0, 1);
+    if (status == LUA_OK)
+      return;
+    tidy(run->runner);
+    run->out->len = atomic_load(run->meter.result_bytes); /* whole items */
+    fail_item(L, run, status, run->stage == CALLING ? "error" : "decode");
+    if (run->stage == DECODING)
+      run->at = frame_skip(t->args, t->args_bytes, t->finished + 1);
+    end_item(run);
+  }
 }
 
 /* The rest of the items get the error on top of the stack. */
@@ -336,25 +369,6 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
     t->finished++;
     step(run, false);
   }
-}
-
-/* Stack: the handler, the function. An item whose arguments do not even
-** arrive (no memory) ends the loop; the next one starts it again. */
-static void run_all(lua_State *L, Run *run) {
-  Task *t = run->task;
-  do {
-    lua_settop(L, 2);
-    lua_pushcfunction(L, run_items);
-    lua_pushlightuserdata(L, run);
-    lua_pushvalue(L, 1);
-    lua_pushvalue(L, 2);
-    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
-      return;
-    tidy(run->runner);
-    fail_item(L, run, LUA_OK, "error");
-    run->at = frame_skip(t->args, t->args_bytes, ++t->finished);
-    step(run, false);
-  } while (t->finished < t->count);
 }
 
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {

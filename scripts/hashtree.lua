@@ -306,6 +306,15 @@ local function insert_by_size(list, unit)
   table.insert(list, low, unit)
 end
 
+-- Large units that were handed out in order are still in the list by size.
+function Schedule:forget_taken()
+  local large = {}
+  for _, unit in ipairs(self.large) do
+    if not unit.taken then large[#large + 1] = unit end
+  end
+  self.large = large
+end
+
 function Schedule:read_one()
   local unit = self.source()
   self.dry = not unit
@@ -315,6 +324,7 @@ function Schedule:read_one()
   self.waiting = self.waiting + #unit.names
   self.files, self.bytes = self.files + #unit.names, self.bytes + unit.bytes
   if unit.bytes > UNIT_BYTES then insert_by_size(self.large, unit) end
+  if #self.large > 2 * (self.last - self.first) + 64 then self:forget_taken() end
 end
 
 function Schedule:largest()

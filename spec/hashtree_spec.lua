@@ -273,6 +273,28 @@ describe("hashtree.lua PATH...", function()
   end)
 end)
 
+describe("hashtree.lua's window", function()
+  it("may be of any size", function()
+    local tree <close> = odd_tree()
+    for i = 1, 200 do tree:write("many-" .. i, tostring(i)) end
+    os.execute(("truncate -s 40M %s/0 %s/many-77"):format(tree.path, tree.path))
+    local wanted = expected(tree.path)
+    local text = helper.slurp "scripts/hashtree.lua"
+    for window, unit in pairs { [1] = 1, [3] = 1, [4] = 2, [50] = 7 } do
+      local edited, n = text:gsub("WINDOW_FILES = 1 << 16", "WINDOW_FILES = " .. window)
+      assert.equal(1, n)
+      edited, n = edited:gsub("UNIT_BYTES = 64, 1 << 20", ("UNIT_BYTES = %d, 4"):format(unit))
+      assert.equal(1, n)
+
+      local out, err, status = helper.run(edited, { args = { "-j", "2", tree.path }, seconds = 60 })
+
+      assert.equal("", err)
+      assert.equal(wanted, out)
+      assert.equal(0, status)
+    end
+  end)
+end)
+
 describe("hashtree.lua -a", function()
   it("uses another digest", function()
     local tree <close> = odd_tree()
@@ -582,5 +604,34 @@ describe("progress", function()
     assert.equal("\rline 1 line 1 line \27[K\rline 2 line 2 line \27[K\rline 3 line 3 line \27[K"
       .. "\r\27[K", err)
     assert.equal(0, status)
+  end)
+
+  it("counts the items of a call, and leaves no trace", function()
+    local out, err, status = helper.run([[
+      local tidepool = require "tidepool"
+      local show = require "tidepool.progress".new "always"
+      local start = tidepool.now()
+      for _ = 1, 2 do
+        while tidepool.now() - start < 0.55 do tidepool.sleep(0.01) end
+        show(30, 60)
+      end
+      show(60, 60)
+      show(60, 60)
+    ]])
+
+    assert.equal("", out)
+    assert.truthy(err:find "^\r30/60  %d+/s  0:0[01] left\27%[K\r\27%[K$", err)
+    assert.equal(0, status)
+  end)
+
+  it("is silent in a call where standard error is no terminal", function()
+    local out, err, status = helper.run([[
+      local tidepool = require "tidepool"
+      local pool <close> = tidepool.pool(1)
+      local r = pool:map(tidepool.sleep, { 0.3, 0.3, 0.1 }, { chunksize = 1, progress = true })
+      print(r.n)
+    ]])
+
+    assert.same({ "3\n", "", 0 }, { out, err, status })
   end)
 end)

@@ -1,0 +1,93 @@
+/*
+** scalar.h - values that are no containers, on a way of their own: most items
+** of most pools are one or two of these, and need no state to be kept.
+** What is not taken here (0, nothing changed) goes the whole way.
+*/
+#ifndef SCALAR_H
+#define SCALAR_H
+
+#include "codec.h"
+#include "head.h"
+
+enum { SCALAR_MOST = 4, SCALAR_SHORT = 40 };
+
+/* May these options take the short way? Strings are plain bytes then. */
+static inline bool scalar_fits(const CodecOptions *opts, int n) {
+  return (opts->flags & ~(uint32_t)CODEC_SHARED_MEMORY) == CODEC_BYTES &&
+         opts->max_bytes == 0 && n <= SCALAR_MOST;
+}
+
+/* One value at idx; its bytes, or 0. */
+static inline size_t scalar_put(lua_State *L, int idx, Buf *b) {
+  if (b->base == NULL || b->cap - b->len < HEAD_MOST)
+    return 0;
+  uint8_t *to = b->base + b->len;
+  switch (lua_type(L, idx)) {
+  case LUA_TNUMBER: {
+    if (!lua_isinteger(L, idx))
+      return head_put_float(to, lua_tonumber(L, idx));
+    lua_Integer i = lua_tointeger(L, idx);
+    return i >= 0 ? head_put(to, MAJOR_UNSIGNED, (uint64_t)i)
+                  : head_put(to, MAJOR_NEGATIVE, ~(uint64_t)i);
+  }
+  case LUA_TSTRING: {
+    size_t len;
+    const char *s = lua_tolstring(L, idx, &len);
+    if (b->cap - b->len - HEAD_MOST < len)
+      return 0;
+    size_t head = head_put(to, MAJOR_BYTES, len);
+    memcpy(to + head, s, len);
+    return head + len;
+  }
+  case LUA_TBOOLEAN:
+    return head_put(to, MAJOR_OTHER,
+                    lua_toboolean(L, idx) ? OTHER_TRUE : OTHER_FALSE);
+  case LUA_TNIL:
+    return head_put(to, MAJOR_OTHER, OTHER_NULL);
+  default:
+    return 0;
+  }
+}
+
+/* Pushes one value; its bytes, or 0. A short string is copied before Lua
+** sees it, since the bytes may change under us. */
+static inline size_t scalar_take(lua_State *L, const uint8_t *bytes,
+                                 size_t size) {
+  const uint8_t *p = bytes;
+  char copy[SCALAR_SHORT];
+  Head head;
+  if (head_get(&p, bytes + size, &head) != HEAD_OK)
+    return 0;
+  size_t used = (size_t)(p - bytes);
+  switch (head.major) {
+  case MAJOR_UNSIGNED:
+  case MAJOR_NEGATIVE:
+    if (head.arg > INT64_MAX || head.info == INFO_OPEN)
+      return 0;
+    lua_pushinteger(L, head.major == MAJOR_UNSIGNED ? (lua_Integer)head.arg
+                                                    : (lua_Integer)~head.arg);
+    return used;
+  case MAJOR_BYTES:
+    if (head.info == INFO_OPEN || head.arg > size - used ||
+        head.arg > SCALAR_SHORT)
+      return 0;
+    memcpy(copy, p, head.arg);
+    lua_pushlstring(L, copy, head.arg);
+    return used + head.arg;
+  case MAJOR_OTHER:
+    if (head.info == OTHER_NULL)
+      lua_pushnil(L);
+    else if (head.info == OTHER_TRUE || head.info == OTHER_FALSE)
+      lua_pushboolean(L, head.info == OTHER_TRUE);
+    else if (head.info == INFO_EIGHT || head.info == INFO_FOUR ||
+             head.info == INFO_TWO)
+      lua_pushnumber(L, head_float(&head));
+    else
+      return 0;
+    return used;
+  default:
+    return 0;
+  }
+}
+
+#endif
