@@ -548,11 +548,13 @@ static int m_main(lua_State *L) {
   return 1;
 }
 
-/* At exit: what was printed is written, or the status tells. */
-static void finish_output(void) {
+/* At exit: what was printed is written, or the status tells. Who leaves with
+** a failure has said why. */
+static void finish_output(int status, void *unused) {
+  (void)unused;
   bool failed = ferror(stdout) != 0;
   errno = 0;
-  if (fflush(stdout) == 0 && !failed)
+  if ((fflush(stdout) == 0 && !failed) || status != 0)
     return;
   fprintf(stderr, "%s: cannot write standard output: %s\n", program,
           errno != 0 ? strerror(errno) : "an earlier write failed");
@@ -569,7 +571,7 @@ static void die_by(int signal_number) {
 int main(int argc, char **argv) {
   if (argc > 0 && argv[0][0] != '\0')
     program = argv[0];
-  atexit(finish_output);
+  on_exit(finish_output, NULL);
   lua_State *L = luaL_newstate();
   if (L == NULL) {
     complain("cannot create state: not enough memory");
