@@ -128,9 +128,10 @@ static int class_of(size_t bytes) {
 
 static int cut_span(Arena *a, size_t bytes, size_t *at) {
   if (a->span_left < bytes) {
-    size_t room; /* the rest of the old span stays unused: under 64 KiB */
-    if (alloc_large(a, SPAN, &a->span_at, &room) != 0)
+    size_t span, room; /* the old one's rest stays unused: under 64 KiB */
+    if (alloc_large(a, SPAN, &span, &room) != 0)
       return -1;
+    a->span_at = span;
     a->span_left = room;
   }
   *at = a->span_at;

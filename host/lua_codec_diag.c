@@ -26,7 +26,7 @@ static void fail(Diag *d, const char *why) {
 }
 
 static Head next_head(Diag *d) {
-  Head head;
+  Head head = {.arg = 0};
   switch (head_get(&d->p, d->end, &head)) {
   case HEAD_TRUNCATED:
     fail(d, "truncated");

@@ -398,7 +398,7 @@ int core_apply(lua_State *L) {
       errno != EFBIG)
     return luaL_error(L, "cannot submit: %s", strerror(errno));
   if (!put_item(L, j, n)) {
-    job_abandon(j);
+    job_abandon(L, JOB);
     set_origin(L, lua_gettop(L), JOB, 1, NULL);
     return lua_error(L);
   }

@@ -135,7 +135,7 @@ static bool end_all(lua_State *L, int idx, int list) {
 }
 
 bool pool_pump(lua_State *L, int idx) {
-  PoolBox *box = check_pool(L, idx);
+  PoolBox *box = lua_touserdata(L, idx);
   bool settled = false;
   Finished f;
   luaL_checkstack(L, LUA_MINSTACK, "pool");
@@ -206,31 +206,44 @@ static bool run_serial(lua_State *L, int idx) {
 }
 
 /* A handler of the host may have set a hook: an instruction of Lua lets it
-** run, and raise. */
-void let_hooks_run(lua_State *L) {
-  if (luaL_loadstring(L, "local interrupted = true") == LUA_OK)
-    lua_call(L, 0, 0);
-  else
-    lua_pop(L, 1);
+** run. True: it raised, the error is on top of the stack. */
+static bool hooks_raise(lua_State *L) {
+  if (luaL_loadstring(L, "local interrupted = true") != LUA_OK)
+    return true;
+  return lua_pcall(L, 0, 0, 0) != LUA_OK;
 }
 
-bool pump_and_wait(lua_State *L, int idx, uint32_t enough, uint64_t deadline) {
-  PoolBox *box = check_pool(L, idx);
+void let_hooks_run(lua_State *L) {
+  if (hooks_raise(L))
+    lua_error(L);
+}
+
+static void run_hooks(lua_State *L, int cancelled) {
+  if (!hooks_raise(L))
+    return;
+  if (cancelled != 0)
+    job_abandon(L, cancelled);
+  lua_error(L);
+}
+
+static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
+  if (deadline == UINT64_MAX)
+    return pool_wait(pool, enough, SYS_FOREVER);
+  uint64_t now = sys_now_ns();
+  return pool_wait(pool, enough,
+                   deadline > now ? (int64_t)(deadline - now) : 0);
+}
+
+bool pump_and_wait(lua_State *L, int idx, const Wait *wait) {
+  PoolBox *box = lua_touserdata(L, idx);
   if (lua_gethook(L) != NULL)
-    let_hooks_run(L);
-  if (pool_pump(L, idx) || run_serial(L, idx))
+    run_hooks(L, wait->cancelled);
+  if (pool_pump(L, idx) || run_serial(L, idx) || box->pool == NULL)
     return true;
-  int64_t left = SYS_FOREVER;
-  if (deadline != UINT64_MAX) {
-    uint64_t now = sys_now_ns();
-    left = deadline > now ? (int64_t)(deadline - now) : 0;
-  }
-  if (box->pool == NULL)
-    return true;
-  PoolWait how = pool_wait(box->pool, enough, left);
+  PoolWait how = sleep_until(box->pool, wait->enough, wait->deadline);
   if (how == WAIT_SIGNAL)
-    let_hooks_run(L);
-  return how != WAIT_TIMEOUT || sys_now_ns() < deadline;
+    run_hooks(L, wait->cancelled);
+  return how != WAIT_TIMEOUT || sys_now_ns() < wait->deadline;
 }
 
 /* ---- ending ---- */
@@ -302,7 +315,7 @@ static void keep_reason(lua_State *L, const PoolBox *box) {
 
 static int m_join(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
-  uint64_t deadline = check_deadline(L, 2);
+  Wait wait = {.enough = 1, .deadline = check_deadline(L, 2)};
   lua_settop(L, 2);
   if (pool_state(box->pool) == POOL_OPEN)
     return luaL_error(L, "pool is still running: close or terminate it first");
@@ -319,7 +332,7 @@ static int m_join(lua_State *L) {
     }
     if (run_serial(L, 1))
       continue;
-    if (!pump_and_wait(L, 1, 1, deadline) && !pool_is_ended(box->pool))
+    if (!pump_and_wait(L, 1, &wait) && !pool_is_ended(box->pool))
       return raise_timeout(L,
                            "the workers have not ended within the time given");
   }
@@ -375,13 +388,14 @@ static int m_step(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   uint64_t deadline =
       lua_isnoneornil(L, 2) ? sys_now_ns() : check_deadline(L, 2);
+  Wait wait = {.enough = 1, .deadline = deadline};
   lua_settop(L, 1);
   pool_poll(box->pool);
   bool happened = pool_pump(L, 1);
   while (run_serial(L, 1))
     happened = true;
   while (!happened && sys_now_ns() < deadline)
-    happened = pump_and_wait(L, 1, 1, deadline) && pool_pump(L, 1);
+    happened = pump_and_wait(L, 1, &wait) && pool_pump(L, 1);
   pool_poll(box->pool);
   pool_pump(L, 1); /* what finished before the parent was armed again */
   lua_pushboolean(L, happened);

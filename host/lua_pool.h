@@ -105,8 +105,13 @@ PoolBox *check_pool(lua_State *L, int idx);
 bool pool_pump(lua_State *L, int idx);
 /* Pumps; when nothing came of it sleeps until something happened, but not
 ** beyond the deadline (false then). A signal lets Lua's hooks run; they may
-** raise. */
-bool pump_and_wait(lua_State *L, int idx, uint32_t enough, uint64_t deadline);
+** raise, and then the job at `cancelled` is abandoned. */
+typedef struct Wait {
+  uint32_t enough;   /* chunks to be finished before it is worth to wake up */
+  uint64_t deadline; /* UINT64_MAX: none */
+  int cancelled;     /* its place on the stack; 0: none */
+} Wait;
+bool pump_and_wait(lua_State *L, int idx, const Wait *wait);
 /* Seconds at idx become a moment in ns; nil and infinity: UINT64_MAX. */
 uint64_t check_deadline(lua_State *L, int idx);
 void let_hooks_run(lua_State *L);
@@ -148,7 +153,8 @@ void set_origin(lua_State *L, int error, int job, uint64_t index,
 void open_results(lua_State *L); /* adds to the table on top */
 /* A job userdata, listed in its pool (at 1); not yet fed. */
 Job *new_job(lua_State *L, JobKind kind);
-void job_abandon(Job *j); /* its user is gone: take back what waits */
+/* Its user is gone: what waits is taken back, what runs is dropped. */
+void job_abandon(lua_State *L, int job);
 void job_free_blocks(Job *j);
 
 #endif

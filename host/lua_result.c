@@ -35,7 +35,7 @@ void job_free_blocks(Job *j) {
   j->last = &j->first;
 }
 
-void job_abandon(Job *j) {
+static void drop(Job *j) {
   Pool *pool = j->box->pool;
   job_free_blocks(j);
   job_unlink(j);
@@ -49,27 +49,30 @@ void job_abandon(Job *j) {
   j->exhausted = j->dropped = j->done = true;
 }
 
+void job_abandon(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  lua_getiuservalue(L, job, JOB_POOL);
+  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)j->id);
+  lua_pop(L, 2);
+  drop(j);
+}
+
 static Job *check_job(lua_State *L) {
   Job *j = luaL_testudata(L, 1, RESULT_TYPE);
   return j != NULL ? j : luaL_checkudata(L, 1, ITERATOR_TYPE);
 }
 
-/* Nobody wants it any more: its chunks in workers are dropped as they end. */
-static int m_abandon(lua_State *L) {
+static int m__close(lua_State *L) {
   Job *j = check_job(L);
-  if (j->box->pool == NULL)
-    return 0;
-  lua_getiuservalue(L, 1, JOB_POOL);
-  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, (lua_Integer)j->id);
-  job_abandon(j);
+  if (j->box->pool != NULL)
+    job_abandon(L, 1);
   return 0;
 }
 
 static int m__gc(lua_State *L) {
-  Job *j = check_job(L);
-  job_abandon(j);
+  drop(check_job(L));
   return 0;
 }
 
@@ -81,32 +84,45 @@ static uint32_t enough(const Job *j) {
 }
 
 /* False when the deadline passed first. The job is at 1. */
-static bool wait_done(lua_State *L, const Job *j, uint64_t deadline) {
+static bool wait_done(lua_State *L, const Job *j, Wait wait) {
   lua_getiuservalue(L, 1, JOB_POOL);
   int pool = lua_gettop(L);
-  while (!j->done)
-    if (!pump_and_wait(L, pool, enough(j), deadline) && !j->done)
+  while (!j->done) {
+    wait.enough = enough(j);
+    if (!pump_and_wait(L, pool, &wait) && !j->done)
       return false;
+  }
   lua_settop(L, pool - 1);
   return true;
 }
 
-static int m_get(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
-  uint64_t deadline = check_deadline(L, 2);
-  if (!wait_done(L, j, deadline)) {
-    lua_pushfstring(L, "no result within the time given: %I of %I items done",
-                    (lua_Integer)j->settled, (lua_Integer)j->fed);
-    return raise_timeout(L, lua_tostring(L, -1));
-  }
+static int push_outcome(lua_State *L) {
   if (job_push_error(L, 1))
     return lua_error(L);
   return job_push_results(L, 1);
 }
 
+/* core.finish(job): get, for a call that is over when it is interrupted. */
+static int core_finish(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  wait_done(L, j, (Wait){.deadline = UINT64_MAX, .cancelled = 1});
+  return push_outcome(L);
+}
+
+static int m_get(lua_State *L) {
+  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  if (!wait_done(L, j, (Wait){.deadline = check_deadline(L, 2)})) {
+    lua_pushfstring(L, "no result within the time given: %I of %I items done",
+                    (lua_Integer)j->settled, (lua_Integer)j->fed);
+    return raise_timeout(L, lua_tostring(L, -1));
+  }
+  return push_outcome(L);
+}
+
 static int m_wait(lua_State *L) {
   Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
-  lua_pushboolean(L, wait_done(L, j, check_deadline(L, 2)));
+  Wait wait = {.deadline = check_deadline(L, 2)};
+  lua_pushboolean(L, wait_done(L, j, wait));
   return 1;
 }
 
@@ -226,8 +242,9 @@ static int iterator_next(lua_State *L, uint64_t deadline) {
   if (j->box->pool != NULL && !j->done) {
     lua_getiuservalue(L, 1, JOB_POOL);
     pool_pump(L, 2);
+    Wait wait = {.enough = 1, .deadline = deadline};
     while ((b = ready_block(j)) == NULL && !j->done)
-      if (!pump_and_wait(L, 2, 1, deadline) && ready_block(j) == NULL)
+      if (!pump_and_wait(L, 2, &wait) && ready_block(j) == NULL)
         return raise_timeout(L, "no further result within the time given");
     lua_settop(L, 1);
   }
@@ -264,15 +281,13 @@ void open_results(lua_State *L) {
                                             {"successful", m_successful},
                                             {NULL, NULL}};
   static const luaL_Reg iterator_meta[] = {{"__gc", m__gc},
-                                           {"__close", m_abandon},
+                                           {"__close", m__close},
                                            {"__call", m__call},
                                            {"__tostring", m__tostring},
                                            {NULL, NULL}};
   static const luaL_Reg iterator_methods[] = {{"next", m_next}, {NULL, NULL}};
   new_type(L, RESULT_TYPE, result_meta, result_methods);
   new_type(L, ITERATOR_TYPE, iterator_meta, iterator_methods);
-  lua_pushcfunction(L, m_abandon);
-  lua_setfield(L, -2, "abandon");
-  lua_pushcfunction(L, m_get);
-  lua_setfield(L, -2, "get");
+  lua_pushcfunction(L, core_finish);
+  lua_setfield(L, -2, "finish");
 }

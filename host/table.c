@@ -260,24 +260,30 @@ void table_free(Table *t) {
   *t = (Table){.event_fd = -1};
 }
 
+/* Cells of revoked tasks stand in the way until somebody passes them; where a
+** task still waits nobody can, until a worker takes it. */
+static bool make_cell_room(Table *t) {
+  uint64_t tail = atomic_load(&t->head->tail);
+  for (uint32_t i = 0; i < CELLS; i++) {
+    uint64_t head = atomic_load(&t->head->head);
+    if (tail - head < CELLS)
+      return true;
+    uint64_t cell = atomic_load(&t->cell[head % CELLS]);
+    uint64_t word = atomic_load(&t->slot[slot_of(cell)].word);
+    if (word == word_of(SLOT_READY, 0, generation_of(cell)))
+      return false;
+    atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
+  }
+  return false;
+}
+
 bool table_acquire(Table *t, uint32_t *slot) {
-  if (t->n_spare == 0)
+  if (t->n_spare == 0 || !make_cell_room(t))
     return false;
   *slot = t->spare[--t->n_spare];
   if (*slot >= atomic_load(&t->head->slots_used))
     atomic_store(&t->head->slots_used, *slot + 1);
   return true;
-}
-
-/* Cells of revoked tasks stand in the way until somebody passes them. */
-static void make_cell_room(Table *t, uint64_t tail) {
-  uint64_t head;
-  while (tail - (head = atomic_load(&t->head->head)) >= CELLS) {
-    uint64_t cell = atomic_load(&t->cell[head % CELLS]);
-    uint64_t word = atomic_load(&t->slot[slot_of(cell)].word);
-    if (word != word_of(SLOT_READY, 0, generation_of(cell)))
-      atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
-  }
 }
 
 void table_submit(Table *t, uint32_t i) {
@@ -288,7 +294,6 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store_explicit(&s->progress, 0, memory_order_relaxed);
   atomic_store_explicit(&s->result_bytes, 0, memory_order_relaxed);
   atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
-  make_cell_room(t, tail);
   atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
   atomic_store(&t->head->tail, tail + 1);
   wake_one(t);
@@ -299,6 +304,7 @@ bool table_revoke(Table *t, uint32_t i) {
   uint64_t free_word = word_of(SLOT_FREE, 0, t->generation[i]);
   if (!atomic_compare_exchange_strong(&t->slot[i].word, &want, free_word))
     return false;
+  t->generation[i]++;
   t->spare[t->n_spare++] = i;
   return true;
 }
@@ -330,11 +336,12 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
     uint32_t i = slot_of(cell);
     uint64_t word = atomic_load(&t->slot[i].word);
     SlotState state = state_of(word);
-    if (generation_of(cell) != t->generation[i] || owner_of(word) != w ||
-        generation_of(word) != t->generation[i] ||
+    if (t->generation[i] % 2 == 0 || generation_of(cell) != t->generation[i] ||
+        owner_of(word) != w || generation_of(word) != t->generation[i] ||
         (state != SLOT_DONE && state != SLOT_LOST))
       continue;
     *c = (Completion){.slot = i, .worker = w, .state = state};
+    t->generation[i]++;
     t->held[w]++;
     take_results(t, c);
     return true;
@@ -537,6 +544,10 @@ void table_reset_lane(Table *t, uint32_t worker) {
   atomic_store(&t->lane[worker].futex, 1);
   atomic_store(&t->lane[worker].wants_room, 0);
   table_set_phase(t, worker, PHASE_STARTING);
+}
+
+void table_pass_over(Table *t, uint32_t worker) {
+  wake(t, worker);
 }
 
 static bool is_published(const Table *t, uint32_t w, uint64_t cell) {

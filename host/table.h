@@ -72,7 +72,8 @@ typedef struct Table {
   Slot *slot;
   int event_fd; /* wakes the parent */
   /* the parent's own */
-  uint64_t *generation; /* of each slot, never read from shared memory */
+  uint64_t *generation; /* of each slot, never read from shared memory; odd
+                        ** from submit until its one completion is taken */
   uint32_t *spare;      /* free slots, the last used one on top */
   uint32_t n_spare;
   uint64_t *seen; /* completions taken, per worker */
@@ -103,7 +104,7 @@ bool table_is_broken(const Table *t);
 /* ---- parent ---- */
 int table_new(Table *t, TableShape shape);
 void table_free(Table *t);
-bool table_acquire(Table *t, uint32_t *slot); /* false: all are taken */
+bool table_acquire(Table *t, uint32_t *slot); /* false: no room just now */
 void table_submit(Table *t, uint32_t slot);
 bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
 SlotState table_state(const Table *t, uint32_t slot);
@@ -135,6 +136,8 @@ void table_fail_start(Table *t, const void *error, size_t bytes);
 void table_reset_lane(Table *t, uint32_t worker);
 WorkerPhase table_phase(const Table *t, uint32_t worker);
 bool table_repair(Table *t, uint32_t worker, int why); /* held a task? */
+/* It was stopped: no work is brought to it while others sleep. */
+void table_pass_over(Table *t, uint32_t worker);
 void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
 
 #endif

@@ -149,24 +149,22 @@ local cache = setmetatable({}, { __mode = "k" })
 
 -- Upvalues of a cached function that are no tables: unchanged, same bytes.
 local function snapshot(f)
-  local values = {}
-  for i = 1, math.huge do
-    local name, value = debug.getupvalue(f, i)
-    if not name then break end
-    values[i] = value
+  local values, n = {}, 0
+  while true do
+    local name, value = debug.getupvalue(f, n + 1)
+    if not name then return values, n end
+    n = n + 1
+    values[n] = value
   end
-  return values
 end
 
 local function is_current(entry, f)
-  if entry.name then
-    return entry.module[entry.key] == f
-  end
-  for i = 1, math.huge do
-    local name, value = debug.getupvalue(f, i)
-    if not name then return true end
+  if entry.name then return entry.module[entry.key] == f end
+  for i = 1, entry.n do
+    local _, value = debug.getupvalue(f, i)
     if not rawequal(value, entry.values[i]) then return false end
   end
+  return true
 end
 
 local function define_named(value, name)
@@ -177,14 +175,20 @@ local function define_named(value, name)
   return entry.text, name
 end
 
+---What `define` said of a function that has not changed since, or nil.
+function functions.known(f)
+  local entry = cache[f]
+  if entry and is_current(entry, f) then return entry.text, entry.label end
+end
+
 ---Bytes that say in a worker which function is meant, and its name for people.
 ---Raises an error that names what cannot be sent.
 ---@param f string|function|table a name, a function, or a callable with a name
 ---@return string text, string label
 function functions.define(f)
   if type(f) == "string" then return codec.encode(f), f end
-  local entry = cache[f]
-  if entry and is_current(entry, f) then return entry.text, entry.label end
+  local text, label = functions.known(f)
+  if text then return text, label end
   local name = field_name(f)
   if name then return define_named(f, name) end
   if type(f) ~= "function" then
@@ -196,9 +200,13 @@ function functions.define(f)
       :format(type(f)), 0)
   end
   if is_c(f) then error("bad task function: a C function that no loaded module has", 0) end
-  local text, simple = by_value(f)
-  local label = label_of(f)
-  cache[f] = simple and { text = text, label = label, values = snapshot(f) } or nil
+  local simple
+  text, simple = by_value(f)
+  label = label_of(f)
+  if simple then
+    local values, n = snapshot(f)
+    cache[f] = { text = text, label = label, values = values, n = n }
+  end
   return text, label
 end
 

@@ -42,7 +42,12 @@ local function define(self, f, level)
     error(("bad task function: a %s is neither a function nor a name"):format(kind), level + 1)
   end
   if f == "" then error("bad task function: the name is empty", level + 1) end
-  local how = settings[self].serial and functions.keep or functions.define
+  local own = settings[self]
+  if not own.serial then
+    local text, label = functions.known(f)
+    if text then return text, label end
+  end
+  local how = own.serial and functions.keep or functions.define
   local ok, text, label, keep = pcall(how, f)
   if ok then return text, label, keep end
   error(text, type(text) == "string" and level + 1 or 0)
@@ -114,18 +119,8 @@ local function start(self, kind, f, xs, ...)
   return self, text, label, source, o
 end
 
-local function settle(job, ok, ...)
-  if ok then return ... end
-  core.abandon(job)
-  error((...), 0)
-end
-
-local function wait_for(job)
-  return settle(job, pcall(core.get, job))
-end
-
 local function run(self, text, label, source, o)
-  return wait_for(core.map(self, text, label, source, o))
+  return core.finish(core.map(self, text, label, source, o))
 end
 
 local function run_async(self, text, label, source, o)
@@ -184,14 +179,20 @@ local function check_table(v, what, level)
   end
 end
 
-local function submit(self, f, args, kwargs, opts, ...)
+local function check_arguments(args, kwargs, opts)
+  check_table(args, "args", 4)
+  check_table(kwargs, "kwargs", 4)
+  if type(opts) ~= "function" then check_table(opts, "opts", 4) end
+end
+
+local function submit(self, f, args, kwargs, opts, error_callback)
   check_open(self)
   local text, label, keep = define(self, f, 3)
-  check_table(args, "args", 3)
-  check_table(kwargs, "kwargs", 3)
-  if type(opts) ~= "function" then check_table(opts, "opts", 3) end
-  local retries = settings[self].retries
-  local o = (opts ~= nil or ... ~= nil) and options.of_call(3, opts, ...) or nil
+  check_arguments(args, kwargs, opts)
+  local retries, o = settings[self].retries, nil
+  if opts ~= nil or error_callback ~= nil then
+    o = options.of_call(3, opts, error_callback)
+  end
   if retries or keep then
     o = o or {}
     o.retries = o.retries or retries
@@ -200,12 +201,12 @@ local function submit(self, f, args, kwargs, opts, ...)
   return core.apply(self, text, label, args, kwargs, o)
 end
 
-function Pool:apply(f, args, kwargs, ...)
-  return wait_for((submit(self, f, args, kwargs, ...)))
+function Pool:apply(f, args, kwargs, opts, error_callback)
+  return core.finish((submit(self, f, args, kwargs, opts, error_callback)))
 end
 
-function Pool:apply_async(f, args, kwargs, ...)
-  return (submit(self, f, args, kwargs, ...))
+function Pool:apply_async(f, args, kwargs, opts, error_callback)
+  return (submit(self, f, args, kwargs, opts, error_callback))
 end
 
 ---- scope --------------------------------------------------------------------------

@@ -1,0 +1,373 @@
+/*
+** table_test.c - the slot table against a naive reference, and garbage.
+** Runs in: the tests; one process plays parent, workers and supervisor.
+** Owns: tables of its own.  Never: Lua.
+*/
+#define _GNU_SOURCE
+#include "table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WORKERS = 70, STEPS = 200000, WHY = 9, LIMIT_S = 60 };
+enum { CELLS = 2 * TABLE_SLOTS }; /* of the submission ring */
+
+static int passed, failed;                   /* what main reports */
+static uint64_t chance = 88172645463325252U; /* the random numbers' state */
+
+static void check(bool ok, const char *what) {
+  ok ? passed++ : failed++;
+  if (!ok)
+    printf("FAILED: %s\n", what);
+}
+
+static uint64_t random_word(void) {
+  chance ^= chance << 13;
+  chance ^= chance >> 7;
+  chance ^= chance << 17;
+  return chance;
+}
+
+static uint32_t below(uint64_t n) {
+  return (uint32_t)(random_word() % n);
+}
+
+static void new_table(Table *t, uint32_t workers) {
+  TableShape shape = {.workers = workers,
+                      .args_bytes = 1 << 20,
+                      .window_bytes = 1 << 16,
+                      .soft_bytes = 1 << 15};
+  if (table_new(t, shape) != 0)
+    abort();
+}
+
+static uint32_t submit(Table *t) {
+  uint32_t i;
+  if (!table_acquire(t, &i))
+    abort();
+  table_submit(t, i);
+  return i;
+}
+
+/* ---- random lives ---- */
+
+typedef enum Fate { NOWHERE, WAITS, RUNS, ENDED, HELD } Fate;
+
+typedef struct Model {
+  Table table;
+  Fate fate[TABLE_SLOTS];
+  SlotState ends_as[TABLE_SLOTS];
+  uint32_t worker[TABLE_SLOTS];
+  struct {
+    bool busy;
+    uint32_t slot, unread;
+    uint64_t generation;
+  } work[WORKERS];
+  Completion held[64];
+  uint32_t n_held, waits, ended;
+  bool right;
+} Model;
+
+static void expect(Model *m, bool ok) {
+  m->right &= ok;
+}
+
+static void model_submit(Model *m) {
+  uint32_t i;
+  if (!table_acquire(&m->table, &i))
+    return;
+  expect(m, m->fate[i] == NOWHERE);
+  table_submit(&m->table, i);
+  m->fate[i] = WAITS;
+  m->waits++;
+}
+
+static void model_revoke(Model *m) {
+  uint32_t i = below(64); /* the ones used most */
+  if (m->fate[i] == NOWHERE || m->fate[i] == HELD)
+    return;
+  bool revoked = table_revoke(&m->table, i);
+  expect(m, revoked == (m->fate[i] == WAITS));
+  if (revoked) {
+    m->fate[i] = NOWHERE;
+    m->waits--;
+  }
+}
+
+static void model_claim(Model *m, uint32_t w) {
+  uint32_t i;
+  uint64_t generation;
+  if (m->work[w].unread >= TABLE_UNREAD)
+    return;
+  bool got = table_claim(&m->table, w, &i, &generation);
+  expect(m, got == (m->waits > 0));
+  if (!got)
+    return;
+  expect(m, m->fate[i] == WAITS);
+  m->fate[i] = RUNS;
+  m->worker[i] = w;
+  m->waits--;
+  m->work[w].busy = true;
+  m->work[w].slot = i;
+  m->work[w].generation = generation;
+}
+
+static void model_end(Model *m, uint32_t w, SlotState how) {
+  uint32_t i = m->work[w].slot;
+  m->fate[i] = ENDED;
+  m->ends_as[i] = how;
+  m->work[w].busy = false;
+  m->work[w].unread++;
+  m->ended++;
+}
+
+static uint64_t done_word(uint32_t w, uint64_t generation) {
+  return (uint64_t)SLOT_DONE | (uint64_t)w << 8 | generation << 24;
+}
+
+/* Dies idle, with a task, or with a result that it had no time to announce. */
+static void model_die(Model *m, uint32_t w) {
+  Table *t = &m->table;
+  bool busy = m->work[w].busy, said = busy && below(2) == 0;
+  uint32_t i = m->work[w].slot;
+  if (said)
+    atomic_store(&t->slot[i].word, done_word(w, m->work[w].generation));
+  bool held = table_repair(t, w, WHY);
+  expect(m, held == (busy && !said));
+  if (busy)
+    model_end(m, w, said ? SLOT_DONE : SLOT_LOST);
+  if (below(2) == 0) /* every step may be repeated */
+    expect(m, !table_repair(t, w, WHY));
+  table_reset_lane(t, w);
+}
+
+static void model_collect(Model *m) {
+  Completion c;
+  bool got = table_collect(&m->table, &c);
+  expect(m, got == (m->ended > 0));
+  if (!got)
+    return;
+  expect(m, m->fate[c.slot] == ENDED && m->ends_as[c.slot] == c.state);
+  expect(m, m->worker[c.slot] == c.worker);
+  expect(m, c.state != SLOT_LOST || m->table.slot[c.slot].why == WHY);
+  m->fate[c.slot] = HELD;
+  m->ended--;
+  m->held[m->n_held++] = c;
+}
+
+static void model_release(Model *m) {
+  uint32_t k = below(m->n_held);
+  Completion c = m->held[k];
+  table_release(&m->table, &c);
+  m->fate[c.slot] = NOWHERE;
+  m->held[k] = m->held[--m->n_held];
+  m->work[c.worker].unread = (uint32_t)(table_published(&m->table, c.worker) -
+                                        table_collected(&m->table, c.worker));
+}
+
+static void model_step(Model *m, uint32_t busy_part) {
+  uint32_t w = below(WORKERS);
+  uint32_t what = below(16);
+  if (what < 5 && m->waits < 500)
+    model_submit(m);
+  else if (what < 6)
+    model_revoke(m);
+  else if (what < 9 && !m->work[w].busy)
+    model_claim(m, w);
+  else if (what < 13 && m->work[w].busy) {
+    table_finish(&m->table, w, m->work[w].slot, m->work[w].generation);
+    model_end(m, w, SLOT_DONE);
+  } else if (what == 13 && below(8) == 0 && m->work[w].unread < TABLE_UNREAD)
+    model_die(m, w);
+  else if (busy_part == 0 && m->n_held < 64 && below(2) == 0)
+    model_collect(m);
+  else if (busy_part == 0 && m->n_held > 0)
+    model_release(m);
+}
+
+static void every_task_ends_once(void) {
+  static Model m;
+  m = (Model){.right = true};
+  new_table(&m.table, WORKERS);
+  for (uint32_t i = 0; i < STEPS; i++) /* now and then the parent is busy */
+    model_step(&m, i / 8000 % 3 == 2);
+  for (uint32_t w = 0; w < WORKERS; w++)
+    model_die(&m, w);
+  while (m.n_held > 0)
+    model_release(&m);
+  while (m.ended > 0 && m.right) {
+    model_collect(&m);
+    model_release(&m);
+  }
+  for (uint32_t i = 0; i < TABLE_SLOTS; i++)
+    if (m.fate[i] == WAITS)
+      expect(&m, table_revoke(&m.table, i));
+  check(m.right, "tasks do what the reference says");
+  check(m.table.n_spare == TABLE_SLOTS, "all slots are free again");
+  table_free(&m.table);
+}
+
+/* ---- single promises ---- */
+
+static void completions_wait_in_their_order(void) {
+  Table t;
+  Completion c[3];
+  uint32_t slot;
+  uint64_t generation;
+  new_table(&t, 1);
+  for (int i = 0; i < 3; i++) {
+    submit(&t);
+    table_claim(&t, 0, &slot, &generation);
+    table_finish(&t, 0, slot, generation);
+  }
+  bool got = table_collect(&t, &c[0]) && table_collect(&t, &c[1]);
+  check(got && table_has_completions(&t), "two are taken, one waits");
+  table_release(&t, &c[1]);
+  check(table_collected(&t, 0) == 0, "the first is held: none is freed");
+  table_release(&t, &c[0]);
+  check(table_collected(&t, 0) == 2, "both are freed at once");
+  check(table_collect(&t, &c[2]) && !table_collect(&t, &c[0]),
+        "the third comes, and no fourth");
+  table_free(&t);
+}
+
+static void a_result_is_taken_once(void) {
+  Table t;
+  Completion c, again;
+  uint32_t slot;
+  uint64_t generation;
+  new_table(&t, 2);
+  submit(&t);
+  table_claim(&t, 1, &slot, &generation);
+  table_finish(&t, 1, slot, generation);
+  check(table_collect(&t, &c), "the result comes");
+  table_finish(&t, 1, slot, generation);
+  check(!table_collect(&t, &again), "said twice, it comes once");
+  table_release(&t, &c);
+  for (uint64_t g = generation - 1; g < generation + 3; g++) {
+    table_finish(&t, 1, slot, g);
+    check(!table_collect(&t, &again), "of a free slot nothing comes");
+  }
+  check(t.n_spare == TABLE_SLOTS, "the slot is free, once");
+  table_free(&t);
+}
+
+static void revoked_tasks_leave_room(void) {
+  Table t;
+  uint32_t slot, first;
+  uint64_t generation;
+  new_table(&t, 2);
+  first = submit(&t); /* nobody claims: its cell stays at the ring's end */
+  uint32_t full = 0;
+  for (uint32_t i = 0; i < CELLS + 9; i++) {
+    if (!table_acquire(&t, &slot)) {
+      full++;
+      continue;
+    }
+    table_submit(&t, slot);
+    table_revoke(&t, slot);
+  }
+  check(full == 10, "behind a waiting task the ring is full, and says so");
+  check(table_claim(&t, 0, &slot, &generation) && slot == first,
+        "the waiting task is the one that is claimed");
+  check(table_acquire(&t, &slot), "then there is room");
+  table_submit(&t, slot);
+  check(table_claim(&t, 1, &first, &generation) && first == slot,
+        "and what is submitted is claimed");
+  table_free(&t);
+}
+
+static void blocks_that_wait_are_told(void) {
+  Table t;
+  Completion c;
+  uint32_t slot;
+  uint64_t generation;
+  size_t at, bytes;
+  new_table(&t, 1);
+  submit(&t);
+  table_claim(&t, 0, &slot, &generation);
+  t.slot[slot].result_at = 640;
+  atomic_store(&t.slot[slot].result_bytes, 77);
+  table_finish(&t, 0, slot, generation);
+  table_waiting_block(&t, 0, 0, &at, &bytes);
+  check(at == 640 && bytes == 77, "a result that waits has its block");
+  table_collect(&t, &c);
+  table_waiting_block(&t, 0, 0, &at, &bytes);
+  check(at == 640 && bytes == 77, "taken, not released: still");
+  table_release(&t, &c);
+  table_waiting_block(&t, 0, 0, &at, &bytes);
+  check(bytes == 0, "released: no more");
+  table_free(&t);
+}
+
+/* ---- garbage ---- */
+
+static void scribble(Table *t) {
+  uint8_t *at = t->control.base;
+  size_t bytes = t->control.bytes & ~(size_t)7;
+  uint32_t kind = below(4);
+  for (size_t i = 0; i < bytes; i += 8) {
+    uint64_t w = random_word();
+    if (kind == 1)
+      w &= 0xff03; /* plausible words */
+    else if (kind == 2)
+      w = UINT64_MAX;
+    else if (kind == 3 && w % 16 != 0)
+      continue;
+    memcpy(at + i, &w, sizeof w);
+  }
+}
+
+static void use_scribbled(Table *t) {
+  Completion c;
+  uint32_t slot;
+  char error[TABLE_ERROR_BYTES];
+  for (int i = 0; i < 2000 && table_collect(t, &c); i++) {
+    if (c.size > 0)
+      *(volatile const uint8_t *)&c.bytes[c.size - 1];
+    table_release(t, &c);
+  }
+  for (int i = 0; i < 50 && table_acquire(t, &slot); i++) {
+    table_submit(t, slot);
+    if (i % 2 == 0)
+      table_revoke(t, slot);
+    table_inspect(t, slot, &c);
+    if (c.size > 0)
+      *(volatile const uint8_t *)&c.bytes[c.size - 1];
+  }
+  table_start_error(t, error, sizeof error);
+  for (uint32_t w = 0; w < t->shape.workers; w++)
+    table_repair(t, w, WHY);
+  table_wake_idle(t);
+  table_wake_parent(t);
+}
+
+/* Workers write anything: parent and supervisor go on, inside their bounds. */
+static void garbage_harms_nobody(void) {
+  Table t;
+  for (int round = 0; round < 40; round++) {
+    new_table(&t, round % 2 == 0 ? 3 : WORKERS);
+    for (int i = 0; i < 10; i++)
+      submit(&t);
+    scribble(&t);
+    use_scribbled(&t);
+    table_free(&t);
+  }
+  check(true, "parent and supervisor live among garbage");
+}
+
+int main(void) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  alarm(LIMIT_S * 5);
+  every_task_ends_once();
+  completions_wait_in_their_order();
+  a_result_is_taken_once();
+  blocks_that_wait_are_told();
+  garbage_harms_nobody();
+  alarm(LIMIT_S); /* a spinning parent dies of it */
+  revoked_tasks_leave_room();
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed > 0;
+}
