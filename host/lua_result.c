@@ -72,7 +72,9 @@ static int m__close(lua_State *L) {
 }
 
 static int m__gc(lua_State *L) {
-  drop(check_job(L));
+  Job *j = check_job(L);
+  j->drafting = false; /* if at all, since an error went past it */
+  drop(j);
   return 0;
 }
 

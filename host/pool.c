@@ -48,6 +48,7 @@ struct Pool {
   Orphan *orphans;
   uint32_t holding; /* finished chunks between pool_next and pool_settle */
   Definition *definitions;
+  Draft *drafts; /* open: their blocks have to survive the table */
   uint64_t last_number, outstanding, restarted_ns;
   uint8_t *options; /* kept for another supervisor */
 };
@@ -56,8 +57,13 @@ bool pool_is_serial(const Pool *p) {
   return p->brief.shape.workers == 0;
 }
 
+/* Without one: serial, released, or no second one could be made. */
+static bool has_table(const Pool *p) {
+  return p->table.head != NULL;
+}
+
 static uint32_t slots(const Pool *p) {
-  return p->shadow == NULL ? 0 : TABLE_SLOTS;
+  return p->shadow == NULL || !has_table(p) ? 0 : TABLE_SLOTS;
 }
 
 /* ---- making ---- */
@@ -247,10 +253,36 @@ static int grow_draft(Buf *b, size_t need) {
 
 int pool_begin(Pool *p, Draft *d, size_t guess) {
   *d = (Draft){.buf = {.grow = grow_draft, .owner = p}};
-  return buf_reserve(&d->buf, guess > 0 ? guess : 1);
+  if (buf_reserve(&d->buf, guess > 0 ? guess : 1) != 0)
+    return -1;
+  d->next = p->drafts;
+  d->self = &p->drafts;
+  if (d->next != NULL)
+    d->next->self = &d->next;
+  p->drafts = d;
+  return 0;
+}
+
+static void unlink_draft(Draft *d) {
+  if (d->self == NULL)
+    return;
+  *d->self = d->next;
+  if (d->next != NULL)
+    d->next->self = d->self;
+}
+
+/* The table goes: what is being written now goes on on the heap. */
+static bool keep_drafts(Pool *p) {
+  for (Draft *d = p->drafts; d != NULL; d = d->next) {
+    if (d->room > 0 && grow_on_heap(d, d->buf.cap) != 0)
+      return false;
+    d->room = 0;
+  }
+  return true;
 }
 
 void pool_drop(Pool *p, Draft *d) {
+  unlink_draft(d);
   if (d->room > 0)
     arena_free(&p->arena, d->at, d->room);
   else
@@ -334,6 +366,7 @@ int pool_submit(Pool *p, Draft *d, Chunk c) {
   c.bytes = d->buf.len;
   c.fn->refs++;
   p->outstanding++;
+  unlink_draft(d);
   *d = (Draft){0};
   if (p->first == NULL && put_in_slot(p, &c))
     return 0;
@@ -388,6 +421,7 @@ bool pool_next(Pool *p, Finished *f) {
     if (!table_collect(&p->table, &f->result))
       return false;
     fill_finished(p, f);
+    p->shadow[f->result.slot].count = 0; /* it is the caller's now */
   }
   p->holding++;
   return true;
@@ -411,7 +445,6 @@ void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt) {
   if (f->heap != NULL) {
     free(f->heap);
   } else if (!pool_is_serial(p)) {
-    p->shadow[f->result.slot].count = 0;
     table_release(&p->table, &f->result);
   }
   p->holding -= !pool_is_serial(p);
@@ -473,7 +506,7 @@ uint32_t pool_size(const Pool *p) {
 }
 
 uint64_t pool_unclaimed(const Pool *p) {
-  return pool_is_serial(p) ? 0 : table_unclaimed(&p->table);
+  return has_table(p) ? table_unclaimed(&p->table) : 0;
 }
 
 uint64_t pool_max_items(const Pool *p) {
@@ -494,6 +527,19 @@ static bool copy_bytes(uint8_t **to, const uint8_t *from, size_t n) {
   if (*to != NULL)
     memcpy(*to, from, n);
   return *to != NULL;
+}
+
+/* The blocks of chunks in the backlog go with the region, too. */
+static bool keep_backlog(Pool *p) {
+  for (Waiting *w = p->first; w != NULL; w = w->next) {
+    Chunk *c = &w->chunk;
+    if (c->room == 0)
+      continue;
+    if (!copy_bytes(&c->heap, p->table.args.base + c->at + c->from, c->bytes))
+      return false;
+    c->from = c->room = 0;
+  }
+  return true;
 }
 
 /* A chunk that nobody had begun: it waits again, its arguments on the heap. */
@@ -556,6 +602,7 @@ static void restart(Pool *p) {
   uint64_t now = sys_now_ns();
   bool kept = p->restarted_ns == 0 || now - p->restarted_ns >= TWICE_NS;
   p->restarted_ns = now;
+  kept = kept && keep_drafts(p) && keep_backlog(p);
   for (uint32_t i = 0; i < TABLE_SLOTS && kept; i++)
     kept = keep_chunk(p, i);
   if (!kept) {
@@ -577,6 +624,7 @@ static void restart(Pool *p) {
 static void hear_supervisor(Pool *p) {
   if (p->ended || p->holding > 0 || !supervisor_is_gone(&p->supervisor))
     return;
+  sys_poll_remove(p->poll_fd, p->supervisor.fd);
   supervisor_close(&p->supervisor);
   if (table_is_broken(&p->table))
     break_down(p);
@@ -593,7 +641,7 @@ static void take_news(Pool *p, const uint32_t *tags, int n) {
     else
       hear_supervisor(p);
   }
-  if (!pool_is_serial(p) && table_is_broken(&p->table)) {
+  if (has_table(p) && table_is_broken(&p->table)) {
     p->broken_why = table_broken_why(&p->table);
     p->state = POOL_BROKEN;
   }
@@ -623,8 +671,11 @@ void pool_poll(Pool *p) {
   int n = sys_poll_wait(p->poll_fd, tags, 0);
   take_news(p, tags, n);
   flush_backlog(p);
-  if (!p->ended)
-    table_arm(&p->table, 1);
+  if (p->ended)
+    return;
+  table_arm(&p->table, 1);
+  if (p->orphans != NULL || table_has_completions(&p->table))
+    table_wake_parent(&p->table); /* it came before we were armed */
 }
 
 int pool_fd(const Pool *p) {
@@ -645,6 +696,8 @@ static void forget_all(Pool *p) {
 
 void pool_release(Pool *p) {
   forget_all(p);
+  while (has_table(p) && !keep_drafts(p))
+    pool_drop(p, p->drafts);
   if (p->supervisor.fd >= 0)
     supervisor_close(&p->supervisor);
   for (Definition *d = p->definitions; d != NULL; d = d->next)
@@ -665,6 +718,8 @@ bool pool_is_released(const Pool *p) {
 
 void pool_free(Pool *p) {
   pool_release(p);
+  while (p->drafts != NULL)
+    pool_drop(p, p->drafts);
   while (p->definitions != NULL) {
     p->definitions->refs = 1;
     pool_undefine(p, p->definitions);
@@ -713,7 +768,7 @@ int pool_broken_why(const Pool *p) {
 }
 
 size_t pool_start_error(const Pool *p, char *to, size_t room) {
-  if (pool_is_serial(p) || pool_is_released(p))
+  if (!has_table(p))
     return 0;
   return table_start_error(&p->table, to, room);
 }

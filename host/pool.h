@@ -60,7 +60,8 @@ typedef struct Chunk {
 /* Arguments being encoded: `buf` is open until submitted or dropped. */
 typedef struct Draft {
   Buf buf;
-  size_t at, room; /* as in Chunk */
+  size_t at, room;            /* as in Chunk */
+  struct Draft *next, **self; /* open ones, as in Definition */
 } Draft;
 
 typedef struct Finished {

@@ -8,7 +8,8 @@
 **   a child died      look who, forget its pid, reap, repair its task
 *(table.c),
 **                     kill what it left behind, seat a new one, wake sleepers
-**   a child stopped   wake others for the work it had been woken for
+**   a child stopped   wake others for the work it had been woken for, or
+**                     would be: it does not count as a sleeper
 **   the parent writes look at the stop word
 **   the parent ended  kill everybody, end
 **   a seat is due     a worker that died without having had a task comes back
@@ -149,10 +150,22 @@ static void judge(Sup *s, uint32_t w, int why, bool held) {
     give_up(s, why);
 }
 
-static void bury(Sup *s, int pid, int why) {
+/* s->n: not a worker of ours. */
+static uint32_t seat_of(const Sup *s, int pid) {
   uint32_t w = 0;
   while (w < s->n && s->seat[w].pid != pid)
     w++;
+  return w;
+}
+
+static void pass_over(Sup *s, int pid) {
+  uint32_t w = seat_of(s, pid);
+  if (w < s->n)
+    table_pass_over(&s->table, w);
+}
+
+static void bury(Sup *s, int pid, int why) {
+  uint32_t w = seat_of(s, pid);
   if (w == s->n) { /* a stray that came to us */
     sys_reap(pid);
     return;
@@ -173,6 +186,8 @@ static void tend_children(Sup *s) {
   while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE)
     if (kind == REAP_DEAD)
       bury(s, pid, why);
+    else
+      pass_over(s, pid);
   if (table_stopping(&s->table) == STOP_NOT)
     seat_due(s, sys_now_ns());
   table_wake_idle(&s->table);

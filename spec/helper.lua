@@ -314,4 +314,7 @@ function helper.start(text, opts)
   return setmetatable({ pipe = pipe, script = script }, Program)
 end
 
+---A sanitizer holds freed memory back, so that use of it can be seen.
+helper.sanitized = os.getenv "TIDEPOOL_SANITIZED" ~= nil
+
 return helper

@@ -4,8 +4,8 @@
 ---Every file of host/ by its stem, from the bottom up. One line may hold several rooms of a row,
 ---set apart by `|`: files of a room include each other freely, rooms only along an arrow.
 local rows = {
-  [0] = "buf | embed",
-  "sys | sys_file",
+  [0] = "buf | embed | glob",
+  "sys sys_process | sys_file",
   "arena | window | table | digest | walk | frame | state | task | codec head seen check" ..
     " encode encoder encode_error encode_object encode_sorted decode decoder decode_tag scalar",
   "supervisor supervisor_child nursery | worker | pool",
@@ -32,7 +32,7 @@ local function set(list)
 end
 
 local is_arrow = set(arrows)
-local os_doors = set { "sys", "sys_file" }
+local os_doors = set { "sys", "sys_process", "sys_file" }
 local lua_headers = set { "lua.h", "lauxlib.h", "lualib.h" }
 local kernel_headers = set {
   "unistd.h", "fcntl.h", "signal.h", "dirent.h", "poll.h", "sched.h", "pthread.h", "spawn.h",

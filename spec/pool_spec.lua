@@ -94,7 +94,7 @@ describe("tidepool.pool", function()
 
     helper.no_leaks(function() use(100) end)
 
-    assert.is_true(helper.memory() - memory < 8 * 1024)
+    if not helper.sanitized then assert.is_true(helper.memory() - memory < 8 * 1024) end
   end)
 
   it("does not affect another pool", function()

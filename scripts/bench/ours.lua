@@ -85,7 +85,7 @@ end
 -- How much memory of its own the parent gains after the first fifth.
 function run.flat(o)
   local pool <close> = tidepool.pool(o.workers)
-  local early, most = nil, 0
+  local early, most = 0, 0
   timed(function()
     local step = o.n // 50
     local count = 0
@@ -93,7 +93,8 @@ function run.flat(o)
       count = count + 1
       if count % step == 0 then
         local kib = status_kib "RssAnon"
-        if count <= o.n // 5 then early = math.max(early or 0, kib) else most = math.max(most, kib) end
+        if count <= o.n // 5 then early = math.max(early, kib) end
+        most = math.max(most, kib)
       end
     end
   end)
@@ -170,6 +171,7 @@ function run.fib(o)
   local got = pool:map(fib, xs, o.chunk)
   local took = tidepool.now() - t
   for i = 1, o.n do assert(got[i] == want[i]) end
+  print("ms", took * 1e3)
   print("efficiency", 100 * alone / o.workers / took)
 end
 

@@ -162,7 +162,9 @@ def run_fib(make, o):
     alone = time.perf_counter() - t
     t = time.perf_counter()
     assert pool.map(fib, xs, o.get("chunk")) == want
-    print("efficiency", 100 * alone / o["workers"] / (time.perf_counter() - t))
+    took = time.perf_counter() - t
+    print("ms", took * 1e3)
+    print("efficiency", 100 * alone / o["workers"] / took)
     pool.end()
 
 
