@@ -8,7 +8,8 @@
 #   make ctest           the tests in C     make asan   specs and C tests sanitized
 #   make lint            luacheck, clang-format, warnings of gcc and clang
 #   make fuzz            libFuzzer on the decoder (FUZZ_RUNS=10000000)
-#   make bench [CASE=x]  the benchmarks
+#   make stress          pools whose processes are killed (KILLS=100000)
+#   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
 #   make clean, dist, help
 #
@@ -23,6 +24,7 @@ DATADIR = $(PREFIX)/share/tidepool
 TREE = $(firstword $(wildcard /usr/include /usr/share))
 SPEC = $(sort $(wildcard spec/*_spec.lua spec/*/*_spec.lua))
 FUZZ_RUNS = 10000000
+KILLS = 100000
 LUA_LINK = static
 CFLAGS = -O2 -g
 
@@ -157,9 +159,13 @@ fuzz: build/fuzz/decode_fuzz
 	build/fuzz/decode_fuzz -runs=$(FUZZ_RUNS) -artifact_prefix=build/fuzz/ \
 	  build/fuzz/corpus
 
+stress: build/host/pool_stress_test
+	nice $< $(KILLS)
+
 bench: all
-	@test -f scripts/bench/bench.lua || { echo "there is no benchmark yet"; exit 1; }
-	./tidepool scripts/bench/bench.lua $(CASE)
+	@./tidepool scripts/bench/bench.lua $(CASE) $(NAME:%=--name %)
+bench-codec: all
+	@./tidepool scripts/bench/codec.lua $(SET)
 
 install: all install-module
 	install -D tidepool $(DESTDIR)$(BINDIR)/tidepool
@@ -179,6 +185,6 @@ dist:
 	git archive --prefix=tidepool-$(VERSION)/ -o tidepool-$(VERSION).tar.gz HEAD
 
 .PHONY: all help setup setup-test setup-lint run test spec ctest asan lint \
-  fuzz bench install uninstall clean dist install-module asan-build run-host run-lua run-ctest run-asan
+  fuzz stress bench bench-codec install uninstall clean dist install-module asan-build run-host run-lua run-ctest run-asan
 .DELETE_ON_ERROR:
 .SECONDARY:

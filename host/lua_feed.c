@@ -51,7 +51,18 @@ static uint32_t chunk_items(const Job *j) {
     n = j->window;
   if (j->chunksize == 0 && n > MOST_IN_CHUNK)
     n = MOST_IN_CHUNK;
+  double most_bytes = (double)j->window_bytes / (double)(2 * workers);
+  if (j->kind >= JOB_ORDERED && (double)n * j->result_bytes > most_bytes)
+    n = (uint64_t)(most_bytes / j->result_bytes);
   return n < 1 ? 1 : (uint32_t)n;
+}
+
+/* Counts what is in flight, waits to be taken, and is likely to come. */
+static bool has_bytes_left(const Job *j, uint32_t chunk) {
+  if (j->kind < JOB_ORDERED)
+    return j->bytes < j->window_bytes;
+  double coming = j->result_bytes * (double)(j->fed - j->settled + chunk);
+  return (double)j->bytes + coming <= (double)j->window_bytes;
 }
 
 static bool wants_more(const Job *j, uint32_t chunk) {
@@ -61,8 +72,10 @@ static bool wants_more(const Job *j, uint32_t chunk) {
     return false;
   if (ahead == 0)
     return true;
-  if (j->bytes >= j->window_bytes)
+  if (!has_bytes_left(j, chunk))
     return false;
+  if (j->ns_per_item == 0 && !j->async && j->chunks >= PER_WORKER * workers)
+    return false; /* first see what an item is like */
   if (j->window > 0)
     return ahead + chunk <= j->window;
   if (j->async && j->total != UINT64_MAX)
@@ -179,6 +192,7 @@ static void submit_draft(lua_State *L, Job *j, uint64_t first, uint32_t n) {
   }
   uint64_t bytes = j->draft.buf.len;
   Chunk c = {.job = j->id, .first = first, .count = n, .attempt = 1};
+  c.stops = j->kind == JOB_MAP && !j->keep;
   c.fn = j->fn;
   if (pool_submit(j->box->pool, &j->draft, c) != 0) {
     j->fed -= n;

@@ -407,6 +407,8 @@ static void measure(Job *j, const Finished *f) {
     return;
   double now = (double)f->busy_ns / f->result.finished;
   j->ns_per_item = j->ns_per_item > 0 ? (j->ns_per_item + now) / 2 : now;
+  now = (double)f->result.size / f->result.finished;
+  j->result_bytes = j->result_bytes > 0 ? (j->result_bytes + now) / 2 : now;
 }
 
 /* How many items of the chunk are settled, and what becomes of the rest. */

@@ -188,7 +188,8 @@ static bool run_serial(lua_State *L, int idx) {
                   .job = c->job,
                   .first = c->first,
                   .count = c->count,
-                  .attempt = c->attempt};
+                  .attempt = c->attempt,
+                  .stops = c->stops};
   buf_init(&s.out);
   uint64_t begin_ns = sys_now_ns();
   lua_pushcfunction(L, run_in_frame);
@@ -226,10 +227,15 @@ static void run_hooks(lua_State *L, int cancelled) {
   lua_error(L);
 }
 
+/* Who waits for several chunks looks in between all the same: errors, progress
+** and callbacks are not late by more than a nap. */
 static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
-  if (deadline == UINT64_MAX)
+  static const uint64_t nap_ns = 20000000;
+  if (deadline == UINT64_MAX && enough == 1)
     return pool_wait(pool, enough, SYS_FOREVER);
   uint64_t now = sys_now_ns();
+  if (enough > 1 && deadline - now > nap_ns)
+    deadline = now + nap_ns;
   return pool_wait(pool, enough,
                    deadline > now ? (int64_t)(deadline - now) : 0);
 }

@@ -82,6 +82,7 @@ struct Job {
   uint64_t fed, settled, taken, failed, lowest_failed;
   uint64_t chunks, bytes; /* in flight or waiting to be taken */
   double ns_per_item;     /* 0: not measured yet */
+  double result_bytes;    /* of an item, on the average */
   Draft draft;
   Block *first, **last;
 };

@@ -80,8 +80,16 @@ static int m__gc(lua_State *L) {
 
 /* ---- AsyncResult ---- */
 
+/* Chunks to wait for: as many as finish in a moment, but never so many that
+** the workers run dry. */
 static uint32_t enough(const Job *j) {
-  uint64_t n = j->exhausted ? j->chunks : j->chunks / 2;
+  static const double moment_ns = 5e6;
+  double workers = pool_size(j->box->pool);
+  double chunk_ns = j->ns_per_item * (double)(j->fed - j->settled) /
+                    (double)(j->chunks > 0 ? j->chunks : 1);
+  double n = chunk_ns > 0 ? moment_ns * workers / chunk_ns : 1;
+  double most = (double)(j->exhausted ? j->chunks : j->chunks / 2);
+  n = n < most ? n : most;
   return n < 1 ? 1 : (uint32_t)n;
 }
 
@@ -244,7 +252,7 @@ static int iterator_next(lua_State *L, uint64_t deadline) {
   if (j->box->pool != NULL && !j->done) {
     lua_getiuservalue(L, 1, JOB_POOL);
     pool_pump(L, 2);
-    Wait wait = {.enough = 1, .deadline = deadline};
+    Wait wait = {.enough = 1, .deadline = deadline, .cancelled = 1};
     while ((b = ready_block(j)) == NULL && !j->done)
       if (!pump_and_wait(L, 2, &wait) && ready_block(j) == NULL)
         return raise_timeout(L, "no further result within the time given");

@@ -20,6 +20,16 @@
 
 enum { TAG_REQUEST, TAG_HOST };
 
+/* The host is gone: supervisors end by themselves, unless they are stopped. */
+static void end_nursery(void) {
+  static const uint64_t patience_ns = 300000000, look_ns = 2000000;
+  uint64_t end = sys_now_ns() + patience_ns;
+  while (sys_has_children() && sys_now_ns() < end)
+    sys_sleep_ns(look_ns);
+  sys_kill_strays(0, NULL, 0);
+  sys_exit(0);
+}
+
 static void be_nursery(int fd, int host, WorkerMain *child) {
   fd = sys_lift(fd);
   int host_fd = sys_lift(sys_pidfd(host));
@@ -39,7 +49,7 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
     int n = sys_poll_wait(poll_fd, tags, SYS_FOREVER);
     for (int i = 0; i < n; i++)
       if (tags[i] == TAG_HOST)
-        sys_exit(0);
+        end_nursery();
     if (n <= 0)
       continue;
     SupervisorStart start = {.host_fd = host_fd, .child = child};
@@ -47,7 +57,7 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
     long got =
         sys_receive(fd, &start.brief, sizeof start.brief, start.fds, &n_fds);
     if (got == 0 || (got < 0 && errno != EAGAIN))
-      sys_exit(0);
+      end_nursery();
     for (int i = 0; i < n_fds; i++)
       start.fds[i] = sys_lift(start.fds[i]);
     if (got == (long)sizeof start.brief && sys_fork() == 0)

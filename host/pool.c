@@ -316,6 +316,7 @@ static bool put_in_slot(Pool *p, const Chunk *c) {
   s->first = c->first;
   s->count = c->count;
   s->attempt = c->attempt;
+  s->stops = c->stops;
   table_submit(&p->table, i);
   return true;
 }
@@ -593,6 +594,14 @@ static void break_down(Pool *p) {
   p->ended = true;
 }
 
+/* A straggler might begin what is about to run again. */
+static void await_stragglers(const Pool *p) {
+  static const uint64_t patience_ns = 100000000;
+  uint64_t until = sys_now_ns() + patience_ns;
+  for (uint32_t w = 0; w < p->table.shape.workers; w++)
+    sys_await_end(table_pid(&p->table, w), until);
+}
+
 /*
 ** The workers have died with their supervisor, or are about to: new regions,
 ** so that stragglers write where nobody reads.  What was not begun runs again,
@@ -602,6 +611,7 @@ static void restart(Pool *p) {
   uint64_t now = sys_now_ns();
   bool kept = p->restarted_ns == 0 || now - p->restarted_ns >= TWICE_NS;
   p->restarted_ns = now;
+  await_stragglers(p);
   kept = kept && keep_drafts(p) && keep_backlog(p);
   for (uint32_t i = 0; i < TABLE_SLOTS && kept; i++)
     kept = keep_chunk(p, i);

@@ -51,6 +51,7 @@ typedef struct Definition {
 typedef struct Chunk {
   uint64_t job, first;
   uint32_t count, attempt; /* of its first item; the others are new */
+  bool stops;              /* at the first failure: the rest comes back */
   Definition *fn;
   size_t at, room;    /* block in ARGS; room 0: `heap` has the bytes */
   size_t from, bytes; /* the items are [from, from + bytes) of the block */

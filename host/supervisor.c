@@ -59,6 +59,7 @@ static void become_worker(Sup *s, uint32_t w) {
   sys_keep_fds(&event_fd, 1);
   if (!sys_become_worker(s->pid))
     sys_exit(0);
+  table_set_pid(&s->table, w, sys_getpid());
   sys_mark((int)w + 1, sys_getpid());
   s->start->child(&s->table, &s->start->brief, w, s->seat[w].generation);
   sys_exit(0);
@@ -211,10 +212,11 @@ static int open_up(Sup *s, const SupervisorStart *start) {
   s->start = start;
   s->pid = sys_getpid();
   s->parent_fd = start->fds[FD_PARENT];
-  if (start->table != NULL)
+  if (start->table != NULL) {
     s->table = *start->table;
-  else if (table_attach(&s->table, start->brief.shape, start->fds,
-                        start->fds[FD_EVENT]) != 0)
+    s->table.event_fd = start->fds[FD_EVENT]; /* its old number is closed */
+  } else if (table_attach(&s->table, start->brief.shape, start->fds,
+                          start->fds[FD_EVENT]) != 0)
     return -1;
   uint32_t n = start->brief.shape.workers;
   s->seat = calloc(n, sizeof *s->seat);
@@ -275,7 +277,8 @@ void supervisor_run(const SupervisorStart *start) {
     fetch_digests(&s);
     error = seat_all(&s);
   }
-  sys_send(s.parent_fd, &error, sizeof error, NULL, 0);
+  int hello[] = {error, s.pid};
+  sys_send(s.parent_fd, hello, sizeof hello, NULL, 0);
   if (error != 0) {
     kill_workers(&s);
     leave();
@@ -325,17 +328,18 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
 }
 
 /* Waits for its first word: an errno, or nothing when it is gone. */
-static int hear_supervisor(const Supervisor *s) {
-  int error = EAGAIN; /* gone without a word: it could not be forked */
+static int hear_supervisor(Supervisor *s) {
+  int hello[2] = {EAGAIN, 0}; /* gone without a word: not even forked */
   int poll_fd = sys_poll_new();
   if (poll_fd < 0 || sys_poll_add(poll_fd, s->fd, 0) != 0)
     return errno;
   uint32_t tags[SYS_MAX_EVENTS];
   while (sys_poll_wait(poll_fd, tags, SYS_FOREVER) < 0 && errno == EINTR)
     continue;
-  sys_receive(s->fd, &error, sizeof error, NULL, NULL);
+  sys_receive(s->fd, hello, sizeof hello, NULL, NULL);
   sys_close(poll_fd);
-  return error;
+  s->peer = hello[1];
+  return hello[0];
 }
 
 int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
@@ -372,8 +376,11 @@ int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
   return -1;
 }
 
+/* While its end is not hung up, the process number is still its own. */
 void supervisor_look(const Supervisor *s) {
   char byte = 0;
+  if (!supervisor_is_gone(s))
+    sys_continue(s->peer); /* somebody may have stopped it */
   sys_send(s->fd, &byte, 1, NULL, 0);
 }
 

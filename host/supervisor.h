@@ -37,8 +37,9 @@ void nursery_close(Nursery *n);
 
 /* The parent's end of a supervisor. */
 typedef struct Supervisor {
-  int fd;  /* readable when it has something to say, or is gone */
-  int pid; /* our own child (no nursery), or 0 */
+  int fd;   /* readable when it has something to say, or is gone */
+  int pid;  /* our own child (no nursery), or 0 */
+  int peer; /* its process number */
 } Supervisor;
 
 /* Returns when all workers are forked; -1 with errno and none is left. */

@@ -63,7 +63,10 @@ void sys_exit(int status); /* at once: no atexit, no flush */
 int sys_pidfd(int pid);    /* readable when it has ended; -1 where unknown */
 bool sys_is_parent(int pid);
 void sys_kill(int pid);
-int sys_wait(int pid, int64_t timeout_ns); /* reap one child of ours */
+void sys_continue(int pid); /* SIGCONT */
+bool sys_has_children(void);
+int sys_wait(int pid, int64_t timeout_ns);      /* reap one child of ours */
+void sys_await_end(int pid, uint64_t until_ns); /* of any process */
 /* To a high number: libraries of the host close, at a fork, descriptors that
 ** they remember, although we had closed them and their numbers are ours now. */
 int sys_lift(int fd);

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +86,11 @@ bool sys_is_parent(int pid) {
   return getppid() == pid;
 }
 
+void sys_continue(int pid) {
+  if (pid > 1)
+    kill(pid, SIGCONT);
+}
+
 void sys_kill(int pid) {
   if (pid > 1)
     kill(pid, SIGKILL);
@@ -100,6 +106,17 @@ int sys_wait(int pid, int64_t timeout_ns) {
       return -1;
     sys_sleep_ns(NS_PER_MS / 10);
   }
+}
+
+void sys_await_end(int pid, uint64_t until_ns) {
+  int fd = pid > 1 ? sys_pidfd(pid) : -1;
+  struct pollfd one = {.fd = fd, .events = POLLIN};
+  while (pid > 1 && kill(pid, 0) == 0 && sys_now_ns() < until_ns)
+    if (poll(&one, 1, fd >= 0) > 0) /* 1 ms */
+      break;
+    else if (fd < 0)
+      sys_sleep_ns(NS_PER_MS / 10);
+  sys_close(fd);
 }
 
 int sys_lift(int fd) {
@@ -348,20 +365,26 @@ static bool is_worker(int pid, const int *workers, int n) {
   return false;
 }
 
+bool sys_has_children(void) {
+  char path[64], text[32];
+  snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
+  return file_text(path, text, sizeof text);
+}
+
 /*
 ** Processes left behind by a worker come to us (we are their subreaper).
 ** They are told from workers by the list, and from each other by the mark.
 */
 void sys_kill_strays(int pid, const int *workers, int n) {
-  char path[64], text[4096];
+  char path[64];
+  int child;
   snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
-  if (!file_text(path, text, sizeof text))
-    return;
-  char *at = text, *end;
-  for (long child; (child = strtol(at, &end, 10)) > 1 && end != at; at = end)
-    if (!is_worker((int)child, workers, n) &&
-        (pid == 0 || carries_mark((int)child, pid)))
-      kill((pid_t)child, SIGKILL);
+  FILE *f = fopen(path, "re");
+  while (f != NULL && fscanf(f, "%d", &child) == 1)
+    if (!is_worker(child, workers, n) && (pid == 0 || carries_mark(child, pid)))
+      kill(child, SIGKILL);
+  if (f != NULL)
+    fclose(f);
 }
 
 int sys_why_killed(void) {

@@ -59,7 +59,7 @@ struct Lane {
   TABLE_LINE _Atomic uint32_t futex;    /* 0: about to sleep */
   _Atomic uint32_t wants_room;          /* the worker; the parent clears */
   TABLE_LINE _Atomic uint64_t out_tail; /* the worker, or repair after it */
-  _Atomic uint32_t phase;               /* the worker */
+  _Atomic uint32_t phase, pid;          /* the worker */
   TABLE_LINE _Atomic uint64_t out_head; /* the parent: completions released */
 };
 
@@ -518,6 +518,14 @@ void table_waiting_block(const Table *t, uint32_t me, uint64_t number,
   if (!waits || *at > t->shape.window_bytes ||
       *bytes > t->shape.window_bytes - *at)
     *at = *bytes = 0;
+}
+
+void table_set_pid(Table *t, uint32_t me, int pid) {
+  atomic_store(&t->lane[me].pid, (uint32_t)pid);
+}
+
+int table_pid(const Table *t, uint32_t worker) {
+  return (int)atomic_load(&t->lane[worker].pid);
 }
 
 void table_set_phase(Table *t, uint32_t me, WorkerPhase phase) {

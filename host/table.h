@@ -43,6 +43,7 @@ typedef struct Slot {
   uint64_t args_at, args_bytes;
   uint64_t job, first; /* the first item's index, from 1 */
   uint32_t count, attempt;
+  uint32_t stops;       /* at the first failure */
   _Atomic uint32_t cut; /* the parent writes at any time: leave the rest */
   /* the owner writes, before DONE */
   _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */
@@ -110,6 +111,7 @@ bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
 SlotState table_state(const Table *t, uint32_t slot);
 bool table_collect(Table *t, Completion *c);
 bool table_has_completions(const Table *t);
+int table_pid(const Table *t, uint32_t worker); /* a hint: may be anything */
 /* What became of a task that cannot change any more (all are dead). */
 void table_inspect(const Table *t, uint32_t slot, Completion *c);
 void table_release(Table *t, const Completion *c);
@@ -129,6 +131,7 @@ void table_wait_collected(Table *t, uint32_t me, uint64_t number);
 /* The block of completion `number`, empty when the parent is done with it. */
 void table_waiting_block(const Table *t, uint32_t me, uint64_t number,
                          size_t *at, size_t *bytes);
+void table_set_pid(Table *t, uint32_t me, int pid); /* before any claim */
 void table_set_phase(Table *t, uint32_t me, WorkerPhase phase);
 void table_fail_start(Table *t, const void *error, size_t bytes);
 

@@ -193,6 +193,7 @@ typedef struct Run {
   TaskMeter meter;
   size_t at; /* in args */
   enum { DECODING, CALLING, ENCODING } stage;
+  bool failed; /* an item did */
 } Run;
 
 static int widened(Run *run) {
@@ -201,6 +202,7 @@ static int widened(Run *run) {
 }
 
 static void fail_item(lua_State *L, Run *run, int status, const char *kind) {
+  run->failed = true;
   explain(L, status, kind);
   while (put_failure(L, run->out) != 0)
     if (!widened(run)) { /* not even the failure fits: send a short one */
@@ -323,7 +325,7 @@ static void end_item(Run *run) {
 
 static bool has_next(const Run *run) {
   return run->task->finished < run->task->count &&
-         run->runner->items_left > 0 &&
+         run->runner->items_left > 0 && !(run->failed && run->task->stops) &&
          atomic_load_explicit(run->meter.cut, memory_order_relaxed) == 0;
 }
 

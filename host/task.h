@@ -25,6 +25,7 @@ typedef struct Task {
   size_t args_bytes;
   uint64_t job, first;
   uint32_t count, attempt;
+  bool stops;        /* at the first failure: the rest is handed back */
   uint32_t finished; /* items done so far: written by the runner */
 } Task;
 

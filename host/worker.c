@@ -52,6 +52,8 @@ static int widen(Runner *r) {
     return -1;
   table_wait_collected(w->table, w->me, w->window.next);
   window_free(&w->window, table_collected(w->table, w->me));
+  if (!window_is_empty(&w->window))
+    return -1; /* told to stop: what waits is not ours yet */
   window_widen(&w->window);
   return 0;
 }
@@ -65,7 +67,8 @@ static void fill_task(const Worker *w, const Slot *s, Task *task) {
                  .job = s->job,
                  .first = s->first,
                  .count = s->count,
-                 .attempt = s->attempt};
+                 .attempt = s->attempt,
+                 .stops = s->stops != 0};
   size_t fn_at = s->fn_at, args_at = s->args_at;
   if (fn_at > room || task->definition_bytes > room - fn_at)
     fn_at = task->definition_bytes = 0;

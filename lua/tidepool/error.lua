@@ -19,7 +19,8 @@ function Error:__tostring()
   local text = tostring(self.message)
   if self.signal == SIGKILL then text = text .. HINT end
   if not self.traceback then return text end
-  local where = ("item %d of %s"):format(self.index or 1, quoted(self.task or "?"))
+  local where = self.kind
+  if self.task then where = ("item %d of %s"):format(self.index or 1, quoted(self.task)) end
   if self.worker then where = ("worker %d, %s"):format(self.worker, where) end
   return ("%s\n%s:\n%s"):format(text, where, self.traceback)
 end

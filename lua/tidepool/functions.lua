@@ -29,7 +29,7 @@ end
 
 -- Can a worker get this module by its name?
 local function is_findable(name)
-  return standard[name] or name == "tidepool"
+  return standard[name] or name == "tidepool" or package.preload[name]
     or package.searchpath(name, package.path) or package.searchpath(name, package.cpath)
 end
 

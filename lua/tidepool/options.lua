@@ -154,7 +154,10 @@ local function read_script(name, level)
   if not text then fail(level + 1, "cannot read script %s", name) end
   local source = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
   local chunk, message = load(source, "@" .. name, "t")
-  if not chunk then fail(level + 1, "%s", message) end
+  if not chunk then
+    local where = message:find(name, 1, true) and "" or name .. ": "
+    fail(level + 1, "%s%s", where, message)
+  end
   return { name = name, text = text }
 end
 

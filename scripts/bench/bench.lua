@@ -138,7 +138,7 @@ end
 local function entrants(case, rounds)
   local all = { { who = case.ours[1] or "ours", name = "ours", args = case.ours, rounds = rounds } }
   for _, peer in ipairs(case.peers or {}) do
-    if available(peer[1]) then
+    if peer.rounds ~= 0 and available(peer[1]) then
       local args = {}
       for key, value in pairs(case.ours) do args[key] = value end
       for _, key in ipairs { "n", "workers", "heap" } do args[key] = peer[key] or args[key] end

@@ -106,7 +106,7 @@ local cases = {
     ours = { n = 10000000 },
     peers = { { "ours", as = "10^6 items", n = 1000000, goal = ">= 0.95" } } },
   { "flat-memory", "the same: growth of the parent", measure = printed("growth", "KiB", true),
-    program = "flat", rounds = 1, ours = { n = 10000000 }, limit = "<= 64" },
+    program = "flat", rounds = 1, ours = { n = 10000000 }, limit = "<= 256" },
   { "fib", "64 tasks fib(18..30), automatic chunks", measure = TASKS,
     ours = { n = 64 },
     peers = { { "pair", goal = "<= 1.053" }, { "pool", rounds = 1 } } },

@@ -223,6 +223,21 @@ static void a_supervisor_cannot_be_replaced(void) {
   close_round(&r);
 }
 
+static void a_nursery_dies(void) {
+  Round r = open_pool(2, 100);
+  submit(&r, 1, (Item){.result_bytes = 1});
+  check(collect_all(&r, 5 * SECOND), "a task runs");
+  kill(nursery.pid, SIGKILL);
+  sys_sleep_ns(10000000);
+  submit(&r, 1, (Item){.result_bytes = 1});
+  check(collect_all(&r, 5 * SECOND), "the nursery killed, the pool goes on");
+  kill_supervisor();
+  submit(&r, 1, (Item){.result_bytes = 1});
+  check(collect_all(&r, 5 * SECOND) && is_right(&r) && r.done == 3,
+        "and the supervisor, it has new ones");
+  close_round(&r);
+}
+
 /* A child of the host, with copies of all descriptors, lives through it. */
 static void a_stranger_holds_the_descriptors(void) {
   Round r = open_pool(1, 100);
@@ -263,6 +278,7 @@ int main(void) {
   a_supervisor_dies_while_a_draft_is_open();
   a_supervisor_cannot_be_replaced();
   a_stranger_holds_the_descriptors();
+  a_nursery_dies();
   check(open_fds() == fds, "no descriptor is left over");
   nursery_close(&nursery);
   printf("%d passed, %d failed\n", passed, failed);

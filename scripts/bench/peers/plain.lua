@@ -3,7 +3,7 @@
 -- plain.lua fib n=N    the tasks dealt out evenly by hand to two processes
 
 local case = arg[1]
-local n = math.tointeger(arg[2]:match "n=(%d+)")
+local n = math.tointeger(table.concat(arg, " "):match " n=(%d+)")
 
 local function say(word)
   io.stdout:write(word, "\n")
