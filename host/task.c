@@ -323,9 +323,14 @@ static void end_item(Run *run) {
   step(run, false);
 }
 
+/* What is claimed has begun: its first item runs in any case. */
 static bool has_next(const Run *run) {
-  return run->task->finished < run->task->count &&
-         run->runner->items_left > 0 && !(run->failed && run->task->stops) &&
+  const Task *t = run->task;
+  if (t->finished == t->count || run->runner->items_left == 0)
+    return false;
+  if (t->finished == 0)
+    return true;
+  return !(run->failed && t->stops) &&
          atomic_load_explicit(run->meter.cut, memory_order_relaxed) == 0;
 }
 
