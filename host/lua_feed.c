@@ -65,6 +65,19 @@ static bool has_bytes_left(const Job *j, uint32_t chunk) {
   return (double)j->bytes + coming <= (double)j->window_bytes;
 }
 
+/* Items an iterator reads ahead when nobody says: some chunks for each worker,
+** or more when items are so fast that it is only a moment's work. */
+static uint64_t auto_window(const Job *j, uint32_t chunk) {
+  static const double moment_ns = 5e6;
+  uint64_t workers = pool_size(j->box->pool);
+  uint64_t least = AUTO_WINDOW * workers * chunk, most = MOST_IN_CHUNK;
+  if (j->ns_per_item <= 0 || least >= most)
+    return least;
+  double items = moment_ns * (double)workers / j->ns_per_item;
+  uint64_t n = items < (double)most ? (uint64_t)items : most;
+  return n > least ? n : least;
+}
+
 static bool wants_more(const Job *j, uint32_t chunk) {
   uint64_t workers = pool_size(j->box->pool);
   uint64_t ahead = j->fed - (j->kind >= JOB_ORDERED ? j->taken : j->settled);
@@ -81,7 +94,7 @@ static bool wants_more(const Job *j, uint32_t chunk) {
   if (j->async && j->total != UINT64_MAX)
     return true;
   if (j->kind >= JOB_ORDERED)
-    return ahead + chunk <= AUTO_WINDOW * workers * chunk;
+    return ahead + chunk <= auto_window(j, chunk);
   if (j->chunksize > 0)
     return j->chunks < BURST || j->chunks < 4 * workers;
   return j->chunks < PER_WORKER * workers + 2;

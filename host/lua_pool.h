@@ -85,6 +85,7 @@ struct Job {
   double result_bytes;    /* of an item, on the average */
   Draft draft;
   Block *first, **last;
+  uint32_t unpumped; /* items taken since the pool was looked at */
 };
 
 /* User values of a job. */

@@ -82,8 +82,7 @@ static int m__gc(lua_State *L) {
 
 /* Chunks to wait for: as many as finish in a moment, but never so many that
 ** the workers run dry. */
-static uint32_t enough(const Job *j) {
-  static const double moment_ns = 5e6;
+static uint32_t enough(const Job *j, double moment_ns) {
   double workers = pool_size(j->box->pool);
   double chunk_ns = j->ns_per_item * (double)(j->fed - j->settled) /
                     (double)(j->chunks > 0 ? j->chunks : 1);
@@ -98,7 +97,7 @@ static bool wait_done(lua_State *L, const Job *j, Wait wait) {
   lua_getiuservalue(L, 1, JOB_POOL);
   int pool = lua_gettop(L);
   while (!j->done) {
-    wait.enough = enough(j);
+    wait.enough = enough(j, 5e6);
     if (!pump_and_wait(L, pool, &wait) && !j->done)
       return false;
   }
@@ -243,19 +242,31 @@ static int at_end(lua_State *L, Job *j) {
   return 1;
 }
 
+/* The common case: the next result is here, and the workers are busy. */
+static bool is_well_fed(Job *j, const Block *b) {
+  enum { MOST_UNPUMPED = 32 };
+  if (b->taken + 1 < b->count)
+    return true;
+  return j->box->pool != NULL && j->chunks > 2 * pool_size(j->box->pool) &&
+         ++j->unpumped < MOST_UNPUMPED;
+}
+
 static int iterator_next(lua_State *L, uint64_t deadline) {
   Job *j = luaL_checkudata(L, 1, ITERATOR_TYPE);
   Block *b;
   lua_settop(L, 1);
-  if ((b = ready_block(j)) != NULL && b->taken + 1 < b->count)
-    return take(L, j, b); /* the common case: in the middle of a block */
+  if ((b = ready_block(j)) != NULL && is_well_fed(j, b))
+    return take(L, j, b);
+  j->unpumped = 0;
   if (j->box->pool != NULL && !j->done) {
     lua_getiuservalue(L, 1, JOB_POOL);
     pool_pump(L, 2);
-    Wait wait = {.enough = 1, .deadline = deadline, .cancelled = 1};
-    while ((b = ready_block(j)) == NULL && !j->done)
+    Wait wait = {.deadline = deadline, .cancelled = 1};
+    while ((b = ready_block(j)) == NULL && !j->done) {
+      wait.enough = enough(j, 2e5);
       if (!pump_and_wait(L, 2, &wait) && ready_block(j) == NULL)
         return raise_timeout(L, "no further result within the time given");
+    }
     lua_settop(L, 1);
   }
   b = ready_block(j);

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -266,6 +267,13 @@ static void offer_to_oom_killer(void) {
   close(fd);
 }
 
+/* Large strings come and go: warm memory is used again (law 8). */
+static void keep_memory_warm(void) {
+  enum { WARM = 1 << 27 };
+  mallopt(M_MMAP_THRESHOLD, WARM);
+  mallopt(M_TRIM_THRESHOLD, WARM);
+}
+
 bool sys_become_worker(int supervisor) {
   sigset_t none;
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -278,6 +286,7 @@ bool sys_become_worker(int supervisor) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   offer_to_oom_killer();
+  keep_memory_warm();
   return true;
 }
 

@@ -18,6 +18,8 @@ project's folder and prints medians, least and most of ours and each peer.
   --name NAME      keep the results in build/bench/NAME.txt, or in the file
                    NAME if that has a slash (default: last)
   --compare A B    compare two kept results and exit
+  --readme NAME    put that kept result into scripts/bench/README.md, its
+                   curves beside it, and exit
   --rounds N       repeats (default: 5; some cases have their own)
   --plots DIR      where curves are drawn (default: build/bench)
   --list           the names of the cases
@@ -187,7 +189,7 @@ end
 
 ---- the command line --------------------------------------------------------------------
 
-local KEYS = { name = true, plots = true, rounds = true }
+local KEYS = { name = true, plots = true, readme = true, rounds = true }
 
 local function options_read()
   local o = { cases = {}, plots = BUILD, name = "last" }
@@ -239,6 +241,15 @@ local function list_print()
   end
 end
 
+local function readme_write(path)
+  results.readme(here .. "/README.md", path, BUILD .. "/codec.txt")
+  local points = results.points(path)
+  for _, curve in ipairs(list.curves) do
+    local series = points[curve[1]]
+    if series then plot.write(("%s/%s.svg"):format(here, curve[1]), curve, series) end
+  end
+end
+
 local function main()
   local o = options_read()
   if o.only == "--help" then return io.write(HELP) end
@@ -246,6 +257,7 @@ local function main()
   if o.compare then
     return results.compare(file_of(o.compare[1] or ""), file_of(o.compare[2] or ""))
   end
+  if o.readme then return readme_write(file_of(o.readme)) end
   names_check(o.cases)
   build()
   local out <close> = results.open(file_of(o.name))

@@ -10,6 +10,7 @@ local tidepool = require "tidepool"
 local data = require "data"
 
 local SAMPLES, SAMPLE_S = 15, 0.006
+local KEPT = "build/bench/codec.txt"
 
 -- Goals for ours divided by the floor; for `a` nanoseconds more than the floor.
 local GOALS = {
@@ -17,6 +18,13 @@ local GOALS = {
   encode = { a = 15, b = 1.40, c = 1.40, d = 1.60, e = 2.0, f = 2.9, g = 1.40, h = 1.30 },
   decode = { a = 10, b = 1.10, c = 1.10, d = 1.10, e = 1.15, f = 1.05, g = 1.10, h = 1.05 },
 }
+
+local kept -- the file that print writes to, too
+
+local function say(text)
+  print(text)
+  kept:write(text, "\n")
+end
 
 local function build()
   local command = "mkdir -p build/bench && ${CC:-cc} -O2 -fPIC -shared -Ihost "
@@ -88,7 +96,7 @@ local function job_print(set, job, jobs)
     goal = (edge > 3 and "<= +%d" or "<= %.2f"):format(edge)
     verdict = x <= edge and "PASS" or "below"
   end
-  print((LINE:format(job.name, ("%.1f"):format(middle * 1e9), ("%.1f"):format(least * 1e9), ratio,
+  say((LINE:format(job.name, ("%.1f"):format(middle * 1e9), ("%.1f"):format(least * 1e9), ratio,
     goal, verdict):gsub("%s+$", "")))
 end
 
@@ -99,16 +107,18 @@ local function set_run(set, modules)
     for _, job in ipairs(jobs) do table.insert(job.samples, sample(job)) end
   end
   for _, job in ipairs(jobs) do job.middle = median(job.samples) end
-  print(("%s, %s: %d bytes%s"):format(set, data.titles[set], size,
+  say(("%s, %s: %d bytes%s"):format(set, data.titles[set], size,
     size == data.sizes[set] and "" or (", NOT " .. data.sizes[set])))
   for _, job in ipairs(jobs) do job_print(set, job, jobs) end
   io.stdout:flush()
 end
 
 local built = build()
+kept = assert(io.open(KEPT, "w"))
 local modules = { floor = require "floor", sink = built and require "sink" }
 local ok, cjson = pcall(require, "cjson")
-if ok then modules.cjson = cjson else print "missing: cjson (package lua-cjson)" end
-if not built then print "missing: sink (the objects in build/so)" end
-print(LINE:format("ns for one call", "median", "least", "x floor", "goal", ""))
+if ok then modules.cjson = cjson else say "missing: cjson (package lua-cjson)" end
+if not built then say "missing: sink (the objects in build/so)" end
+say(LINE:format("ns for one call", "median", "least", "x floor", "goal", ""))
 for _, set in ipairs(#arg > 0 and arg or data.names) do set_run(set, modules) end
+kept:close()

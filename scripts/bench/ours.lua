@@ -161,18 +161,10 @@ end
 
 function run.fib(o)
   local pool <close> = tidepool.pool(o.workers)
-  local xs, want = {}, {}
+  local xs = {}
   for i = 1, o.n do xs[i] = 18 + (i - 1) * 5 % 13 end
   pool:map(fib, { 5, 5, 5, 5 }, 1)
-  local t = tidepool.now()
-  for i, x in ipairs(xs) do want[i] = fib(x) end
-  local alone = tidepool.now() - t
-  t = tidepool.now()
-  local got = pool:map(fib, xs, o.chunk)
-  local took = tidepool.now() - t
-  for i = 1, o.n do assert(got[i] == want[i]) end
-  print("ms", took * 1e3)
-  print("efficiency", 100 * alone / o.workers / took)
+  timed(pool.map, pool, fib, xs, o.chunk)
 end
 
 function run.start(o)

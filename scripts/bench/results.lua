@@ -172,6 +172,53 @@ function results.compare(path_a, path_b)
   end
 end
 
+---- for the README ----------------------------------------------------------------------
+
+---The kept curves: points[curve] is a list of series.
+function results.points(path)
+  local points = {}
+  for line in io.lines(path) do
+    local curve, name, x, y = line:match "^point\t([^\t]*)\t([^\t]*)\t(%S+)\t(%S+)"
+    if curve then
+      local series = points[curve] or {}
+      points[curve] = series
+      local last = series[#series]
+      if not last or last.name ~= name then
+        last = { name = name, points = {} }
+        series[#series + 1] = last
+      end
+      table.insert(last.points, { tonumber(x), tonumber(y) })
+    end
+  end
+  return points
+end
+
+-- The lines of a kept result that are for readers; nothing without that file.
+local function shown(path)
+  local file = io.open(path)
+  if not file then return "" end
+  local out = {}
+  for line in file:lines() do
+    if not line:find "^%l+\t" then out[#out + 1] = line:match "^(.-)%s*$" end
+  end
+  file:close()
+  return table.concat(out, "\n"):gsub("; kept in [^\n]*", "")
+end
+
+---Replace what stands between the marks of the README by kept results.
+function results.readme(readme, ...)
+  local file <close> = assert(io.open(readme))
+  local text = file:read "a"
+  for i, path in ipairs { ... } do
+    local from = ("<!-- results %d -->\n"):format(i)
+    local _, head = text:find(from, 1, true)
+    local tail = text:find("<!-- end -->", head, true)
+    text = ("%s```text\n%s\n```\n%s"):format(text:sub(1, head), shown(path), text:sub(tail))
+  end
+  local out <close> = assert(io.open(readme, "w"))
+  out:write(text)
+end
+
 results.short = short
 
 return results

@@ -91,8 +91,9 @@ int main(int argc, char **argv) {
   long processes = argc > 1 ? atol(argv[1]) : 2;
   List list = names_read();
   list.batch = list.n > 1000 ? 20 : 1;
-  Shared *shared = mmap(NULL, sizeof *shared + list.n * DIGEST,
-                        PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  Shared *shared =
+      mmap(NULL, sizeof *shared + list.n * DIGEST, PROT_READ | PROT_WRITE,
+           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   EVP_MD *md = EVP_MD_fetch(NULL, "SHA512", NULL);
   if (shared == MAP_FAILED || !md)
     die("hashlist");

@@ -157,14 +157,7 @@ def run_fib(make, o):
     pool = make(o["workers"])
     xs = [18 + i * 5 % 13 for i in range(o["n"])]
     pool.map(fib, [5] * 100, 1)
-    t = time.perf_counter()
-    want = [fib(x) for x in xs]
-    alone = time.perf_counter() - t
-    t = time.perf_counter()
-    assert pool.map(fib, xs, o.get("chunk")) == want
-    took = time.perf_counter() - t
-    print("ms", took * 1e3)
-    print("efficiency", 100 * alone / o["workers"] / took)
+    timed(lambda: pool.map(fib, xs, o.get("chunk")))
     pool.end()
 
 

@@ -80,7 +80,9 @@ static void mark_advance(Mark *m, uint64_t to) {
   }
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
 
 static void ring_put(Ring *r, const unsigned char *p, size_t n) {
   uint64_t at = atomic_load_explicit(&r->written.at, memory_order_relaxed);
