@@ -115,6 +115,7 @@ static TableShape shape_of(const PoolSpec *spec) {
     window /= 2;
   uint64_t soft = spec->window_bytes / spec->processes;
   return (TableShape){.workers = spec->processes,
+                      .cpus = (uint32_t)sys_cpu_count(),
                       .args_bytes = 16 * (uint64_t)GIB,
                       .window_bytes = window,
                       .soft_bytes = soft < 1 << 20 ? 1 << 20 : soft};
@@ -663,6 +664,8 @@ PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
     return WAIT_WOKEN;
   flush_backlog(p);
   if (!p->ended && p->state < POOL_TERMINATED) {
+    if (timeout_ns != 0 && table_spin_for_completions(&p->table))
+      return WAIT_WOKEN;
     table_arm(&p->table, enough);
     if (p->orphans != NULL || table_has_completions(&p->table))
       return WAIT_WOKEN;

@@ -50,8 +50,9 @@ struct TableHead {
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
-  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS]; /* sleeping workers */
-  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS]; /* with completions */
+  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS];  /* sleeping workers */
+  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS];  /* with completions */
+  TABLE_LINE _Atomic uint64_t awake[BITMAP_WORDS]; /* looking, not asleep */
 };
 
 /* What belongs to one worker, by who writes it. */
@@ -151,6 +152,13 @@ static bool wake_one(Table *t) {
   return false;
 }
 
+static bool any(const Table *t, const _Atomic uint64_t *bitmap) {
+  for (uint32_t i = 0; i < words(t); i++)
+    if (atomic_load(&bitmap[i]) != 0)
+      return true;
+  return false;
+}
+
 uint64_t table_unclaimed(const Table *t) {
   uint64_t head = atomic_load(&t->head->head);
   uint64_t tail = atomic_load(&t->head->tail);
@@ -198,6 +206,81 @@ void table_break(Table *t, int why) {
 
 bool table_is_broken(const Table *t) {
   return atomic_load(&t->head->broken) != 0;
+}
+
+/* ---- looking before sleeping ---- */
+
+/*
+** A sleep and a wake-up cost some microseconds; where a processor is free it
+** is cheaper to look for work a little longer.  Who looks says so in `awake`,
+** and the parent then wakes nobody: the looker claims, and wakes the next one
+** if there is more.  Looking that did not pay becomes shorter and stops; every
+** so many sleeps it is tried again.
+*/
+enum { LOOKS = 50, NAPS = 100 };
+static const uint64_t SPIN_FIRST_NS = 20000, SPIN_MOST_NS = 50000;
+static const uint64_t SPIN_LEAST_NS = 2000, PREEMPTED_NS = 200000;
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static bool has_free_cpu(const Table *t) {
+  uint32_t asleep = 0;
+  for (uint32_t i = 0; i < words(t); i++)
+    asleep += (uint32_t)__builtin_popcountll(atomic_load(&t->head->idle[i]));
+  return t->shape.workers < t->shape.cpus + asleep;
+}
+
+static bool may_spin(Table *t) {
+  if (t->spin_ns == 0 && t->naps++ % NAPS == 0)
+    t->spin_ns = SPIN_FIRST_NS;
+  return t->spin_ns > 0 && has_free_cpu(t);
+}
+
+static bool spin(Table *t, bool (*look)(const Table *t)) {
+  uint64_t begin = sys_now_ns(), now = begin, before;
+  do {
+    for (int i = 0; i < LOOKS; i++) {
+      if (look(t)) {
+        if (t->spin_ns < SPIN_MOST_NS)
+          t->spin_ns *= 2;
+        return true;
+      }
+      relax();
+    }
+    before = now;
+    now = sys_now_ns();
+  } while (now - begin < t->spin_ns && now - before < PREEMPTED_NS);
+  t->spin_ns /= 2;
+  if (t->spin_ns < SPIN_LEAST_NS || now - before >= PREEMPTED_NS)
+    t->spin_ns = 0; /* others want the processor */
+  return false;
+}
+
+static void stop_looking(Table *t, uint32_t w) {
+  atomic_fetch_and(&t->head->awake[w / 64], ~((uint64_t)1 << w % 64));
+}
+
+static bool is_wanted(const Table *t) {
+  return table_unclaimed(t) > 0 || table_stopping(t) != STOP_NOT;
+}
+
+static bool spin_for_work(Table *t, uint32_t me) {
+  _Atomic uint64_t *awake = &t->head->awake[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
+  if (!may_spin(t))
+    return false;
+  atomic_fetch_or(awake, bit);
+  bool found = spin(t, is_wanted);
+  stop_looking(t, me);
+  return found;
+}
+
+bool table_spin_for_completions(Table *t) {
+  return may_spin(t) && spin(t, table_has_completions);
 }
 
 /* ---- parent ---- */
@@ -296,7 +379,8 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
   atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
   atomic_store(&t->head->tail, tail + 1);
-  wake_one(t);
+  if (!any(t, t->head->awake))
+    wake_one(t);
 }
 
 bool table_revoke(Table *t, uint32_t i) {
@@ -429,18 +513,13 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
     bool got = atomic_compare_exchange_strong(&t->slot[i].word, &want, mine);
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
     if (got) {
+      if (table_unclaimed(t) > 0)
+        wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
       return true;
     }
   }
-}
-
-static bool any_done(const Table *t) {
-  for (uint32_t i = 0; i < words(t); i++)
-    if (atomic_load(&t->head->done[i]) != 0)
-      return true;
-  return false;
 }
 
 /* False: this process can no longer be heard. */
@@ -471,11 +550,13 @@ void table_sleep(Table *t, uint32_t me) {
   Lane *lane = &t->lane[me];
   _Atomic uint64_t *idle = &t->head->idle[me / 64];
   uint64_t bit = (uint64_t)1 << me % 64;
-  if (any_done(t))
+  if (any(t, t->head->done))
     kick_if_armed(t, true);
+  if (spin_for_work(t, me))
+    return;
   atomic_store(&lane->futex, 0);
   atomic_fetch_or(idle, bit);
-  if (table_unclaimed(t) > 0 || atomic_load(&t->head->stop) != STOP_NOT) {
+  if (is_wanted(t)) {
     atomic_fetch_and(idle, ~bit);
     return;
   }
@@ -555,6 +636,7 @@ void table_reset_lane(Table *t, uint32_t worker) {
 }
 
 void table_pass_over(Table *t, uint32_t worker) {
+  stop_looking(t, worker);
   wake(t, worker);
 }
 
@@ -592,6 +674,7 @@ bool table_repair(Table *t, uint32_t w, int why) {
   }
   atomic_fetch_or(&t->head->done[w / 64], (uint64_t)1 << w % 64);
   atomic_fetch_and(&t->head->idle[w / 64], ~((uint64_t)1 << w % 64));
+  stop_looking(t, w);
   table_wake_parent(t);
   return held;
 }

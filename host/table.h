@@ -56,6 +56,7 @@ typedef struct Slot {
 
 typedef struct TableShape {
   uint32_t workers;
+  uint32_t cpus; /* that the pool's processes share */
   uint64_t control_bytes, args_bytes, window_bytes, soft_bytes;
 } TableShape;
 
@@ -80,6 +81,9 @@ typedef struct Table {
   uint64_t *seen; /* completions taken, per worker */
   uint32_t *held; /* of these, not yet released */
   uint64_t *due;  /* bitmap: workers whose ring may hold more */
+  /* parent and workers, each its own */
+  uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
+  uint32_t naps;    /* sleeps since it did not pay to look */
 } Table;
 
 typedef struct Completion {
@@ -111,6 +115,8 @@ bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
 SlotState table_state(const Table *t, uint32_t slot);
 bool table_collect(Table *t, Completion *c);
 bool table_has_completions(const Table *t);
+/* Looks for a while, if a processor is free, before the parent sleeps. */
+bool table_spin_for_completions(Table *t);
 int table_pid(const Table *t, uint32_t worker); /* a hint: may be anything */
 /* What became of a task that cannot change any more (all are dead). */
 void table_inspect(const Table *t, uint32_t slot, Completion *c);
