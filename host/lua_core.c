@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "embed.h"
 #include "lua_codec.h"
 #include "lua_digest.h"
@@ -98,13 +101,51 @@ static int f_exit(lua_State *L) {
 
 /* ---- the module ---- */
 
+/*
+** Parsing the Lua half takes 2 ms, which each worker would pay again.  So the
+** first state of a process keeps the compiled modules, and the processes forked
+** from it find them there.  Written once, by whoever comes first.
+*/
+typedef struct Compiled {
+  Buf code;
+} Compiled;
+
+enum { MOST_MODULES = 16 };
+static _Atomic(Compiled *) compiled[MOST_MODULES];
+
+static int write_code(lua_State *L, const void *bytes, size_t n, void *code) {
+  (void)L;
+  return buf_append(code, bytes, n);
+}
+
+/* The function on top of the stack, for others to come. */
+static void keep_compiled(lua_State *L, size_t i) {
+  Compiled *none = NULL, *mine = malloc(sizeof *mine);
+  if (mine == NULL)
+    return;
+  buf_init(&mine->code);
+  if (lua_dump(L, write_code, &mine->code, 0) == 0 &&
+      atomic_compare_exchange_strong(&compiled[i], &none, mine))
+    return;
+  buf_clear(&mine->code);
+  free(mine);
+}
+
 static int load_embedded(lua_State *L) {
   const EmbeddedModule *m = lua_touserdata(L, lua_upvalueindex(1));
+  size_t i = (size_t)(m - embedded_modules);
+  Compiled *known = i < MOST_MODULES ? atomic_load(&compiled[i]) : NULL;
   char chunk[80];
   snprintf(chunk, sizeof chunk, "@%s.lua", m->name);
-  if (luaL_loadbufferx(L, (const char *)m->bytes, m->size, chunk, "t") !=
-      LUA_OK)
+  int status =
+      known != NULL
+          ? luaL_loadbufferx(L, (const char *)known->code.base, known->code.len,
+                             chunk, "b")
+          : luaL_loadbufferx(L, (const char *)m->bytes, m->size, chunk, "t");
+  if (status != LUA_OK)
     return lua_error(L);
+  if (known == NULL && i < MOST_MODULES)
+    keep_compiled(L, i);
   lua_pushstring(L, m->name);
   lua_call(L, 1, 1);
   return 1;
@@ -142,7 +183,6 @@ static void open_core(lua_State *L) {
 }
 
 int luaopen_tidepool(lua_State *L) {
-  open_nursery(L, be_worker);
   preload_embedded(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   open_core(L);
@@ -152,5 +192,6 @@ int luaopen_tidepool(lua_State *L) {
   lua_call(L, 1, 1);
   lua_pushnil(L); /* so that its functions are known as tidepool's */
   lua_setfield(L, -3, "tidepool.init");
+  open_nursery(L, be_worker); /* which inherits what is compiled */
   return 1;
 }

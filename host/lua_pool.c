@@ -329,6 +329,8 @@ static int m_join(lua_State *L) {
   for (;;) {
     pool_pump(L, 1);
     if (pool_is_ended(box->pool) && pool_state(box->pool) >= POOL_DRAINED) {
+      if (pool_is_held(box->pool)) /* we are in a hook of its decoder */
+        return 0;
       keep_reason(L, box);
       if (!pool_is_released(box->pool) && pool_is_serial(box->pool) &&
           pool_state(box->pool) == POOL_DRAINED)

@@ -725,6 +725,10 @@ void pool_release(Pool *p) {
   p->ended = true;
 }
 
+bool pool_is_held(const Pool *p) {
+  return p->holding > 0;
+}
+
 bool pool_is_released(const Pool *p) {
   return p->poll_fd < 0;
 }

@@ -124,6 +124,8 @@ int pool_broken_why(const Pool *p); /* wait status */
 /* Frees all but what the user still holds; after the end. */
 void pool_release(Pool *p);
 bool pool_is_released(const Pool *p);
+/* Is a finished chunk between pool_next and pool_settle? */
+bool pool_is_held(const Pool *p);
 size_t pool_start_error(const Pool *p, char *to, size_t room);
 
 #endif

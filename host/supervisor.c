@@ -329,7 +329,7 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
 
 /* Waits for its first word: an errno, or nothing when it is gone. */
 static int hear_supervisor(Supervisor *s) {
-  int hello[2] = {EAGAIN, 0}; /* gone without a word: not even forked */
+  int hello[2] = {EPIPE, 0};
   int poll_fd = sys_poll_new();
   if (poll_fd < 0 || sys_poll_add(poll_fd, s->fd, 0) != 0)
     return errno;
@@ -342,7 +342,8 @@ static int hear_supervisor(Supervisor *s) {
   return hello[0];
 }
 
-int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
+/* EPIPE: gone without a word, so the nursery was killed, or could not fork. */
+static int try_open(Supervisor *s, Nursery *n, const Table *t,
                     const Brief *brief) {
   int ends[2];
   if (sys_pair(ends) != 0)
@@ -373,6 +374,20 @@ int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
     return 0;
   supervisor_close(s);
   errno = error;
+  return -1;
+}
+
+int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
+                    const Brief *brief) {
+  if (try_open(s, n, t, brief) == 0)
+    return 0;
+  if (errno != EPIPE)
+    return -1;
+  nursery_close(n); /* another one is forked for this */
+  if (try_open(s, n, t, brief) == 0)
+    return 0;
+  if (errno == EPIPE)
+    errno = EAGAIN;
   return -1;
 }
 
