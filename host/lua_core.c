@@ -18,6 +18,7 @@
 #include "lua_digest.h"
 #include "lua_pool.h"
 #include "lua_walk.h"
+#include "state.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -182,16 +183,24 @@ static void open_core(lua_State *L) {
   lua_setfield(L, -2, "error_type");
 }
 
+/*
+** As "tidepool.core" only the C half, and the Lua half to be required part by
+** part: a worker takes what it needs, and the rest when its script asks.
+*/
 int luaopen_tidepool(lua_State *L) {
-  preload_embedded(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  open_core(L);
-  lua_setfield(L, -2, "tidepool.core");
+  if (strcmp(luaL_optstring(L, 1, ""), CORE_MODULE) == 0) {
+    preload_embedded(L);
+    open_core(L);
+    return 1;
+  }
+  luaL_requiref(L, CORE_MODULE, luaopen_tidepool, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.init");
   lua_call(L, 1, 1);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushnil(L); /* so that its functions are known as tidepool's */
-  lua_setfield(L, -3, "tidepool.init");
+  lua_setfield(L, -2, "tidepool.init");
+  lua_pop(L, 1);
   open_nursery(L, be_worker); /* which inherits what is compiled */
   return 1;
 }

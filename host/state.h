@@ -6,6 +6,9 @@
 
 #include <lua.h>
 
+/* The name by which a module opens its C half alone. */
+#define CORE_MODULE "tidepool.core"
+
 /* All libraries open, `module` preloaded as "tidepool", own random seeds.
 ** NULL without memory. */
 lua_State *state_new(lua_CFunction module);

@@ -38,6 +38,7 @@ static int prepare(lua_State *L) {
 }
 
 int runner_open(Runner *r, lua_CFunction module) {
+  r->module = module;
   r->L = state_new(module);
   if (r->L == NULL)
     return -1;
@@ -408,11 +409,11 @@ static int start(lua_State *L) {
   const Buf *brief = lua_touserdata(L, 2);
   size_t used;
   CodecError err;
+  if (r->module != NULL)
+    luaL_requiref(L, CORE_MODULE, r->module, 0);
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "tidepool");
-  lua_call(L, 1, 0);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_getfield(L, -1, "tidepool.worker");
+  lua_pushliteral(L, "tidepool.worker");
+  lua_call(L, 1, 1);
   lua_getfield(L, -1, "start");
   if (codec_decode(L, brief->base, brief->len, &used, 1, &options, &err) !=
       CODEC_OK)

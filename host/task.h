@@ -36,8 +36,9 @@ typedef struct Runner {
   uint64_t items_left;            /* until this worker has served its time */
   int (*widen)(struct Runner *r); /* make `out` longer: 0, or -1 errno */
   uint32_t number, generation;    /* of the worker; number 0: serial mode */
-  uint32_t depth;    /* of nested pools; 1 in a worker of the first */
-  size_t most_bytes; /* a single result can have */
+  uint32_t depth;       /* of nested pools; 1 in a worker of the first */
+  size_t most_bytes;    /* a single result can have */
+  lua_CFunction module; /* serial mode: NULL */
   void *owner;
   int functions, finalizer; /* references in the registry */
 } Runner;

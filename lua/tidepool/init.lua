@@ -33,6 +33,6 @@ tidepool.versions = setmetatable(versions, {
   end,
 })
 
-require "tidepool.worker"
+require "tidepool.worker" -- compiled here, for the workers to inherit
 
 return tidepool
