@@ -372,21 +372,25 @@ static int m__gc(lua_State *L) {
   return 0;
 }
 
-static int m__tostring(lua_State *L) {
+static const char *state_name(const PoolBox *box) {
   static const char *const names[] = {"open", "closed", "closed", "terminated",
                                       "broken"};
+  return box->pool == NULL ? "collected" : names[pool_state(box->pool)];
+}
+
+static int m__tostring(lua_State *L) {
   PoolBox *box = luaL_checkudata(L, 1, POOL_TYPE);
   lua_getiuservalue(L, 1, POOL_NAME);
-  const char *name = lua_tostring(L, -1);
+  lua_pushfstring(L, "tidepool.pool \"%s\" (%s", lua_tostring(L, -1),
+                  state_name(box));
   if (box->pool == NULL)
-    lua_pushfstring(L, "tidepool.pool \"%s\" (collected)", name);
+    lua_pushliteral(L, ")");
   else if (pool_is_serial(box->pool))
-    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, serial)", name,
-                    names[pool_state(box->pool)]);
+    lua_pushliteral(L, ", serial)");
   else
-    lua_pushfstring(L, "tidepool.pool \"%s\" (%s, %d worker%s)", name,
-                    names[pool_state(box->pool)], (int)pool_size(box->pool),
+    lua_pushfstring(L, ", %d worker%s)", (int)pool_size(box->pool),
                     pool_size(box->pool) == 1 ? "" : "s");
+  lua_concat(L, 2);
   return 1;
 }
 
@@ -436,21 +440,18 @@ static int f_is_open(lua_State *L) {
   return 1;
 }
 
-/* state, size, reason: for the Lua side. */
-static int m_state(lua_State *L) {
-  static const char *const names[] = {"open", "closed", "closed", "terminated",
-                                      "broken"};
+/* core.state(pool): its name, and why it ended. */
+static int f_state(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   pool_pump(L, 1);
-  lua_pushstring(L, names[pool_state(box->pool)]);
-  lua_pushinteger(L, pool_size(box->pool));
+  lua_pushstring(L, state_name(box));
   if (pool_state(box->pool) < POOL_TERMINATED)
-    return 2;
+    return 1;
   if (lua_getiuservalue(L, 1, POOL_REASON) == LUA_TNIL) {
     lua_pop(L, 1);
     push_reason(L, box);
   }
-  return 3;
+  return 2;
 }
 
 /* ---- the nursery of this state ---- */
@@ -584,7 +585,7 @@ void open_pools(lua_State *L) {
       {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"open", core_open},    {"apply", core_apply}, {"map", core_map},
-      {"is_open", f_is_open}, {"state", m_state},    {NULL, NULL}};
+      {"is_open", f_is_open}, {"state", f_state},    {NULL, NULL}};
   luaL_newmetatable(L, POOL_TYPE);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);

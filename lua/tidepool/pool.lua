@@ -30,7 +30,7 @@ end
 
 local function check_open(self)
   if core.is_open(self) then return end
-  local state, _, reason = core.state(self)
+  local state, reason = core.state(self)
   if state == "broken" then error(reason, 0) end
   error("pool is " .. state, 4)
 end
