@@ -450,7 +450,7 @@ static void report_progress(lua_State *L, int job) {
   call_hook(L, job, "progress", 2);
 }
 
-void job_settle(lua_State *L, int job, const Finished *f) {
+void job_settle(lua_State *L, int job, const Finished *f, bool *settled) {
   Job *j = lua_touserdata(L, job);
   uint32_t attempt;
   luaL_checkstack(L, LUA_MINSTACK, "pool results");
@@ -464,6 +464,7 @@ void job_settle(lua_State *L, int job, const Finished *f) {
   uint32_t used = judge(L, job, f, &attempt);
   if (used < f->chunk.count)
     j->chunks++;
+  *settled = true;
   pool_settle(j->box->pool, f, used, attempt);
   report_progress(L, job);
   job_check_done(L, job);

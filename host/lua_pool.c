@@ -59,11 +59,30 @@ static int push_job(lua_State *L, int idx, uint64_t id) {
   return LUA_TNIL;
 }
 
+typedef struct Settle {
+  const Finished *f;
+  bool settled;
+} Settle;
+
+static int settle_job(lua_State *L) {
+  Settle *s = lua_touserdata(L, 1);
+  job_settle(L, 2, s->f, &s->settled);
+  return 0;
+}
+
+/* Whatever happens, the chunk is given back: without memory the job ends. */
 static void settle(lua_State *L, int idx, const Finished *f) {
   PoolBox *box = lua_touserdata(L, idx);
-  if (push_job(L, idx, f->chunk.job) == LUA_TUSERDATA)
-    job_settle(L, lua_gettop(L), f);
-  else /* nobody wants it any more */
+  Settle s = {.f = f};
+  if (push_job(L, idx, f->chunk.job) == LUA_TUSERDATA) {
+    int job = lua_gettop(L);
+    lua_pushcfunction(L, settle_job);
+    lua_pushlightuserdata(L, &s);
+    lua_pushvalue(L, job);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK)
+      job_end(L, job);
+  }
+  if (!s.settled) /* or nobody wants it any more */
     pool_settle(box->pool, f, f->chunk.count, 1);
   lua_pop(L, 1);
 }

@@ -130,8 +130,9 @@ int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
 int core_map(lua_State *L);   /* (pool, fn, label, source, opts) */
 
 /* ---- lua_job.c ---- */
-/* The job is on the stack at `job`; the completion is settled in any case. */
-void job_settle(lua_State *L, int job, const Finished *f);
+/* The job is on the stack at `job`. `*settled` when the chunk is given back; an
+** error before that leaves it to the caller. */
+void job_settle(lua_State *L, int job, const Finished *f, bool *settled);
 /* Item `index` failed with the error object on top of the stack (popped). */
 void job_fail(lua_State *L, int job, uint64_t index);
 void job_check_done(lua_State *L, int job);
