@@ -582,7 +582,8 @@ local function main(words)
   check_options(o)
   o.out = open_output(o.output)
   o.out:setvbuf "no" -- what is written is whole lines, many at a time
-  o.line = progress.line(o.progress)
+  local line <close> = progress.line(o.progress)
+  o.line = line
   o.files, o.bytes, o.faults, o.differ, o.in_hand = 0, 0, 0, 0, 0
   local run = setmetatable(o, Run)
   if o.list then return run:check_files() end

@@ -567,6 +567,19 @@ describe("hashtree.lua --progress", function()
     assert.equal(0, status)
   end)
 
+  it("takes it away after SIGINT too", function()
+    local tree <close> = tree_of { a = "a" }
+    local err <close> = helper.file ""
+    sh(("truncate -s 3G %s/b"):format(tree.path))
+    local program <close> = start("-j 1 --progress=always " .. tree.path, { err = err.path })
+
+    helper.eventually(function() return helper.slurp(err.path) ~= "" end)
+    helper.kill(program.pid, "INT")
+    program:rest()
+
+    assert.equal("\r\27[K", helper.slurp(err.path):sub(-4))
+  end)
+
   it("is silent by itself where standard error is no terminal", function()
     local tree <close> = tree_of { a = "a" }
     sh(("truncate -s 600M %s/c"):format(tree.path))

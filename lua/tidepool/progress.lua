@@ -86,6 +86,9 @@ function Line:clear()
   self.drawn = false
 end
 
+---A line that is a to-be-closed variable is off the screen whatever happens.
+Line.__close = Line.clear
+
 ---- of a call ------------------------------------------------------------------------
 
 local function describe(done, total, elapsed)
