@@ -97,7 +97,7 @@ static void push_lost(lua_State *L, int job, uint64_t index,
 
 /* ---- the end of a job ---- */
 
-static void forget_job(lua_State *L, int job) {
+void job_forget(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
   lua_getiuservalue(L, job, JOB_POOL);
   lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
@@ -178,7 +178,7 @@ static void complete(lua_State *L, int job) {
     }
     lua_pop(L, 2);
   }
-  forget_job(L, job);
+  job_forget(L, job);
 }
 
 void job_check_done(lua_State *L, int job) {
@@ -202,7 +202,7 @@ void job_end(lua_State *L, int job) {
     j->failed = 0; /* the end is what get() tells */
   job_unlink(j);
   j->exhausted = j->done = true;
-  forget_job(L, job);
+  job_forget(L, job);
 }
 
 /* ---- single items ---- */

@@ -136,6 +136,7 @@ void job_settle(lua_State *L, int job, const Finished *f, bool *settled);
 /* Item `index` failed with the error object on top of the stack (popped). */
 void job_fail(lua_State *L, int job, uint64_t index);
 void job_check_done(lua_State *L, int job);
+void job_forget(lua_State *L, int job); /* its pool lists it no more */
 /* Ends it with the error value on top of the stack (popped). */
 void job_end(lua_State *L, int job);
 /* Pushes an error object: kind, message; the rest is for the caller to set. */

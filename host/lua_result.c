@@ -50,13 +50,8 @@ static void drop(Job *j) {
 }
 
 void job_abandon(lua_State *L, int job) {
-  Job *j = lua_touserdata(L, job);
-  lua_getiuservalue(L, job, JOB_POOL);
-  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, (lua_Integer)j->id);
-  lua_pop(L, 2);
-  drop(j);
+  job_forget(L, job);
+  drop(lua_touserdata(L, job));
 }
 
 static Job *check_job(lua_State *L) {
