@@ -268,6 +268,7 @@ describe("hashtree.lua PATH...", function()
     local after = resident_after(80000)
 
     helper.kill(program.pid, "INT")
+    program:rest() -- it may stand in a write to the full pipe
     if not helper.sanitized then
       assert.is_true(after - before < 4096, ("%d KiB, then %d KiB"):format(before, after))
     end

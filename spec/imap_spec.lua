@@ -135,6 +135,7 @@ for _, name in ipairs { "imap", "imap_unordered" } do
 
       journal:await(read())
       pool:apply(square, { 1 })
+      journal:await(read())
 
       assert.equal(read(), #journal:lines())
       assert.is_true(read() <= 9)
