@@ -233,17 +233,16 @@ static bool hooks_raise(lua_State *L) {
   return lua_pcall(L, 0, 0, 0) != LUA_OK;
 }
 
-void let_hooks_run(lua_State *L) {
-  if (hooks_raise(L))
-    lua_error(L);
-}
-
 static void run_hooks(lua_State *L, int cancelled) {
   if (!hooks_raise(L))
     return;
   if (cancelled != 0)
     job_abandon(L, cancelled);
   lua_error(L);
+}
+
+void let_hooks_run(lua_State *L) {
+  run_hooks(L, 0);
 }
 
 /* Who waits for several chunks looks in between all the same: errors, progress
