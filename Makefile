@@ -46,6 +46,8 @@ asan_FLAGS = -O1 -g -fno-omit-frame-pointer $(SANITIZE)
 LINK = -Wl,-z,relro,-z,now $(LDFLAGS)
 
 MODULES = $(filter-out %/meta.lua,$(wildcard lua/tidepool/*.lua))
+# What only the program has, the module has not.
+PROGRAM = main.o guard.o options.o prompt.o
 OBJECTS = $(patsubst host/%.c,%.o,$(wildcard host/*.c)) embed.o
 CTESTS = $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
 RUN = spec/support/run
@@ -63,7 +65,7 @@ setup-test:
 setup-lint:
 	$(NEED) lua-check clang-format clang
 
-# $(1) is host, so or asan: objects below build/$(1), and all but main.o in an
+# $(1) is host, so or asan: objects below build/$(1), and all but PROGRAM in an
 # archive, from which the tests in C take what they use.
 define flavour
 build/$(1)/%.o: host/%.c
@@ -72,7 +74,7 @@ build/$(1)/%.o: host/%.c
 build/$(1)/embed.o: build/embed.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -c -o $$@ $$<
-build/$(1)/tests.a: $$(addprefix build/$(1)/,$$(filter-out main.o,$$(OBJECTS)))
+build/$(1)/tests.a: $$(addprefix build/$(1)/,$$(filter-out $$(PROGRAM),$$(OBJECTS)))
 	rm -f $$@ && ar rcs $$@ $$^
 build/$(1)/%_test: spec/c/%_test.c build/$(1)/tests.a
 	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -o $$@ $$^ $$(LIBS)
@@ -84,7 +86,7 @@ tidepool: $(addprefix build/host/,$(OBJECTS))
 	$(CC) $(host_FLAGS) $(LINK) -o $@ $^ $(LIBS)
 build/asan/tidepool: $(addprefix build/asan/,$(OBJECTS))
 	$(CC) $(asan_FLAGS) -o $@ $^ $(LIBS)
-tidepool.so: $(addprefix build/so/,$(filter-out main.o,$(OBJECTS)))
+tidepool.so: $(addprefix build/so/,$(filter-out $(PROGRAM),$(OBJECTS)))
 	$(CC) $(so_FLAGS) -shared -Wl,-Bsymbolic $(LINK) -o $@ $^ -lm -ldl
 
 # The folder's own time stamp tells of modules that came or went.
@@ -153,7 +155,7 @@ lint: setup-lint build/embed.c
 build/fuzz/decode_fuzz: spec/c/decode_fuzz.c $(wildcard host/*.[ch]) build/embed.c
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS_ALL) -O1 -g -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -o $@ $(filter-out host/main.c,$(filter %.c,$^)) $(LIBS)
+	  -fno-sanitize-recover=all -o $@ $(filter-out $(PROGRAM:%.o=host/%.c),$(filter %.c,$^)) $(LIBS)
 fuzz: build/fuzz/decode_fuzz
 	@mkdir -p build/fuzz/corpus
 	build/fuzz/decode_fuzz -runs=$(FUZZ_RUNS) -artifact_prefix=build/fuzz/ \
