@@ -102,19 +102,12 @@ static bool wants_more(const Job *j, uint32_t chunk) {
 
 /* ---- items ---- */
 
-static void set_fatal(lua_State *L, int job) {
-  lua_createtable(L, 1, 0);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, 1);
-  lua_setiuservalue(L, job, JOB_FATAL);
-}
-
 /* Pushes what the function yields; their number, or -1 at the end. */
 static int pull_function(lua_State *L, Job *j, int job) {
   int top = lua_gettop(L);
   lua_getiuservalue(L, job, JOB_SOURCE);
   if (lua_pcall(L, 0, LUA_MULTRET, 0) != LUA_OK) {
-    set_fatal(L, job);
+    job_set_fatal(L, job);
     lua_settop(L, top);
     j->exhausted = true;
     return -1;
@@ -137,8 +130,7 @@ static int pull_item(lua_State *L, Job *j, int job, int source) {
   return 1;
 }
 
-/* starmap: the item on top becomes its elements; -1 when it is no table. */
-static int unpack_item(lua_State *L) {
+int job_unpack(lua_State *L) {
   int item = lua_gettop(L);
   if (lua_type(L, item) != LUA_TTABLE)
     return -1;
@@ -177,9 +169,7 @@ static void push_encode_error(lua_State *L, Job *j, const CodecError *err,
   lua_remove(L, -2);
 }
 
-/* The n values on top become a frame of the draft, and are popped. On failure
-** an error object is left instead. */
-static bool put_item(lua_State *L, Job *j, int n) {
+bool job_put(lua_State *L, Job *j, int n) {
   Buf *b = &j->draft.buf;
   size_t mark = b->len;
   int first = lua_gettop(L) - n + 1;
@@ -198,7 +188,7 @@ static bool put_item(lua_State *L, Job *j, int n) {
 
 /* ---- chunks ---- */
 
-static void submit_draft(lua_State *L, Job *j, uint64_t first, uint32_t n) {
+void job_submit(lua_State *L, Job *j, uint64_t first, uint32_t n) {
   if (n == 0) {
     pool_drop(j->box->pool, &j->draft);
     return;
@@ -229,13 +219,13 @@ static uint32_t fill_draft(lua_State *L, int job, uint32_t n, bool *refused) {
     if (count < 0 || j->dropped)
       break;
     j->fed++;
-    if (j->star && (count = unpack_item(L)) < 0) {
+    if (j->star && (count = job_unpack(L)) < 0) {
       lua_pushfstring(L, "cannot send item %I: a %s where a sequence belongs",
                       (lua_Integer)j->fed, luaL_typename(L, top + 1));
       push_error(L, "encode", lua_tostring(L, -1));
       *refused = true;
     } else {
-      *refused = !put_item(L, j, count);
+      *refused = !job_put(L, j, count);
     }
     i += !*refused;
   }
@@ -273,7 +263,7 @@ static void feed_chunk(lua_State *L, int job, uint32_t n) {
     lua_settop(L, top);
     return;
   }
-  submit_draft(L, j, first, got);
+  job_submit(L, j, first, got);
   if (refused) {
     set_origin(L, lua_gettop(L), job, j->fed, NULL);
     job_fail(L, job, j->fed);
@@ -314,159 +304,4 @@ void job_unlink(Job *j) {
     at = &(*at)->next_feeding;
   *at = j->next_feeding;
   j->linked = false;
-}
-
-/* ---- starting ---- */
-
-/* A full cache is emptied; what jobs still use lives on with them. */
-static void forget_functions(lua_State *L, PoolBox *box) {
-  int cache = lua_gettop(L);
-  for (lua_pushnil(L); lua_next(L, cache) != 0; lua_pop(L, 1))
-    pool_undefine(box->pool, lua_touserdata(L, -1));
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, 1, POOL_FUNCTIONS);
-  lua_replace(L, cache);
-  box->n_functions = 1;
-}
-
-/* The definition with the text at `idx`, from the pool's cache. */
-static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
-  enum { MOST = 512 };
-  size_t bytes;
-  const char *text = luaL_checklstring(L, idx, &bytes);
-  lua_getiuservalue(L, 1, POOL_FUNCTIONS);
-  lua_pushvalue(L, idx);
-  lua_rawget(L, -2);
-  Definition *d = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  if (d == NULL) {
-    d = pool_define(box->pool, (const uint8_t *)text, bytes);
-    if (d == NULL)
-      luaL_error(L, "cannot send the function: %s", strerror(errno));
-    if (box->n_functions++ == MOST)
-      forget_functions(L, box);
-    lua_pushvalue(L, idx);
-    lua_pushlightuserdata(L, d);
-    lua_rawset(L, -3);
-  }
-  lua_pop(L, 1);
-  d->refs++;
-  return d;
-}
-
-static lua_Integer option(lua_State *L, int opts, const char *name,
-                          lua_Integer standard) {
-  lua_Integer n = standard;
-  if (lua_getfield(L, opts, name) == LUA_TNUMBER)
-    n = lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return n;
-}
-
-static bool flag(lua_State *L, int opts, const char *name) {
-  lua_getfield(L, opts, name);
-  bool set = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return set;
-}
-
-static void set_label(lua_State *L, int job, int label) {
-  lua_pushvalue(L, label);
-  lua_setiuservalue(L, job, JOB_LABEL);
-}
-
-static void set_hooks(lua_State *L, int job, int opts) {
-  if (flag(L, opts, "hooks")) {
-    lua_getfield(L, opts, "hooks");
-    lua_setiuservalue(L, job, JOB_HOOKS);
-  }
-}
-
-/* Pushes the sequence at `args` and the table at `kwargs`; how many. */
-static int push_arguments(lua_State *L, int args, int kwargs) {
-  int n = 0;
-  if (!lua_isnil(L, args)) {
-    lua_pushvalue(L, args);
-    n = unpack_item(L);
-    if (n < 0)
-      return luaL_error(L, "too many arguments");
-  }
-  if (lua_isnil(L, kwargs))
-    return n;
-  lua_pushvalue(L, kwargs);
-  return n + 1;
-}
-
-static size_t string_bytes(lua_State *L, int n) {
-  size_t bytes = 16 * (size_t)n + 16;
-  for (int i = 1; i <= n; i++)
-    if (lua_type(L, -i) == LUA_TSTRING)
-      bytes += lua_rawlen(L, -i);
-  return bytes;
-}
-
-int core_apply(lua_State *L) {
-  enum { FN = 2, LABEL, ARGS, KWARGS, OPTS, JOB };
-  PoolBox *box = check_pool(L, 1);
-  lua_settop(L, OPTS);
-  Job *j = new_job(L, JOB_APPLY);
-  j->fn = check_function(L, box, FN);
-  j->exhausted = true;
-  lua_createtable(L, 1, 1);
-  lua_setiuservalue(L, JOB, JOB_RESULTS);
-  set_label(L, JOB, LABEL);
-  if (!lua_isnil(L, OPTS)) {
-    j->retries = (uint32_t)option(L, OPTS, "retries", 0);
-    set_hooks(L, JOB, OPTS);
-  }
-  int n = push_arguments(L, ARGS, KWARGS);
-  if (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
-      errno != EFBIG)
-    return luaL_error(L, "cannot submit: %s", strerror(errno));
-  if (!put_item(L, j, n)) {
-    job_abandon(L, JOB);
-    set_origin(L, lua_gettop(L), JOB, 1, NULL);
-    return lua_error(L);
-  }
-  j->fed = 1;
-  submit_draft(L, j, 1, 1);
-  lua_settop(L, JOB);
-  return 1;
-}
-
-int core_map(lua_State *L) {
-  enum { FN = 2, LABEL, SOURCE, OPTS, JOB };
-  PoolBox *box = check_pool(L, 1);
-  luaL_checktype(L, OPTS, LUA_TTABLE);
-  lua_settop(L, OPTS);
-  Job *j = new_job(L, (JobKind)option(L, OPTS, "kind", JOB_MAP));
-  j->fn = check_function(L, box, FN);
-  j->total = (uint64_t)option(L, OPTS, "total", -1);
-  j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
-  j->retries = (uint32_t)option(L, OPTS, "retries", 0);
-  j->window = (uint64_t)option(L, OPTS, "window", 0);
-  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 1 << 26);
-  j->star = flag(L, OPTS, "star");
-  j->keep = flag(L, OPTS, "keep");
-  j->async = flag(L, OPTS, "async");
-  lua_newtable(L);
-  if (j->kind == JOB_MAP) { /* the first column is there even for no items */
-    job_push_column(L, JOB + 1, 1);
-    lua_pop(L, 1);
-  }
-  lua_setiuservalue(L, JOB, JOB_RESULTS);
-  if (j->keep) {
-    lua_newtable(L);
-    lua_setiuservalue(L, JOB, JOB_ERRORS);
-  }
-  lua_pushvalue(L, SOURCE);
-  lua_setiuservalue(L, JOB, JOB_SOURCE);
-  set_label(L, JOB, LABEL);
-  set_hooks(L, JOB, OPTS);
-  job_link(j);
-  job_feed(L, JOB);
-  job_check_done(L, JOB);
-  lua_settop(L, JOB);
-  return 1;
 }

@@ -109,8 +109,8 @@ void job_forget(lua_State *L, int job) {
 /* hooks[name](the n values on top), once, in protected mode; pops them. */
 static void call_hook(lua_State *L, int job, const char *name, int n) {
   int first = lua_gettop(L) - n + 1;
-  if (lua_getiuservalue(L, job, JOB_HOOKS) != LUA_TTABLE ||
-      lua_getfield(L, -1, name) == LUA_TNIL) {
+  lua_getiuservalue(L, job, JOB_HOOKS);
+  if (lua_getfield(L, -1, name) == LUA_TNIL) {
     lua_settop(L, first - 1);
     return;
   }
@@ -122,43 +122,38 @@ static void call_hook(lua_State *L, int job, const char *name, int n) {
   }
 }
 
-static int push_values(lua_State *L, int job, const Job *j) {
-  if (lua_getiuservalue(L, job, JOB_RESULTS) != LUA_TTABLE)
-    return 0;
-  int results = lua_gettop(L);
-  lua_Integer n = (lua_Integer)lua_rawlen(L, results);
-  if (j->kind == JOB_APPLY) {
-    lua_getfield(L, results, "n");
-    n = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  }
-  luaL_checkstack(L, (int)n, "too many results");
-  for (lua_Integer i = 1; i <= n; i++)
-    lua_rawgeti(L, results, i);
-  lua_remove(L, results);
-  return (int)n;
+static int push_all(lua_State *L, int n) {
+  int list = lua_gettop(L);
+  luaL_checkstack(L, n, "too many results");
+  for (int i = 1; i <= n; i++)
+    lua_rawgeti(L, list, i);
+  lua_remove(L, list);
+  return n;
+}
+
+/* One value stands for itself, several stand in a table. */
+int job_push_results(lua_State *L, int job) {
+  const Job *j = lua_touserdata(L, job);
+  int type = lua_getiuservalue(L, job, JOB_RESULTS);
+  if (j->kind == JOB_APPLY)
+    return j->values == 1 ? 1 : push_all(L, j->values);
+  return push_all(L, type == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0);
 }
 
 /* The error that get() raises: of the lowest item, else of the input. */
 bool job_push_error(lua_State *L, int job) {
   const Job *j = lua_touserdata(L, job);
-  if (j->failed > 0 && !j->keep &&
-      lua_getiuservalue(L, job, JOB_ERRORS) == LUA_TTABLE) {
+  if (j->failed == 0 && !j->fatal)
+    return false;
+  if (j->failed > 0 && !j->keep) {
+    lua_getiuservalue(L, job, JOB_ERRORS);
     lua_rawgeti(L, -1, (lua_Integer)j->lowest_failed);
     lua_remove(L, -2);
     return true;
   }
-  if (lua_getiuservalue(L, job, JOB_FATAL) == LUA_TTABLE) {
-    lua_rawgeti(L, -1, 1);
-    lua_remove(L, -2);
-    return true;
-  }
-  lua_pop(L, 1);
-  return false;
-}
-
-int job_push_results(lua_State *L, int job) {
-  return push_values(L, job, lua_touserdata(L, job));
+  if (j->fatal)
+    lua_getiuservalue(L, job, JOB_FATAL);
+  return j->fatal;
 }
 
 static void complete(lua_State *L, int job) {
@@ -186,18 +181,23 @@ void job_check_done(lua_State *L, int job) {
   if (j->done || !j->exhausted || j->settled < j->fed)
     return;
   complete(L, job);
+  if (!j->hooked)
+    return;
   if (job_push_error(L, job))
     call_hook(L, job, "error_callback", 1);
   else
     call_hook(L, job, "callback", job_push_results(L, job));
 }
 
+void job_set_fatal(lua_State *L, int job) {
+  Job *j = lua_touserdata(L, job);
+  lua_setiuservalue(L, job, JOB_FATAL);
+  j->fatal = true;
+}
+
 void job_end(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
-  lua_createtable(L, 1, 0);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, 1);
-  lua_setiuservalue(L, job, JOB_FATAL);
+  job_set_fatal(L, job);
   if (j->kind < JOB_ORDERED)
     j->failed = 0; /* the end is what get() tells */
   job_unlink(j);
@@ -241,16 +241,23 @@ void job_push_column(lua_State *L, int results, int k) {
   lua_rawseti(L, results, k);
 }
 
-/* The n values on top are item `index`'s; pops them. */
-static void store(lua_State *L, int results, const Job *j, uint64_t index,
-                  int n) {
-  int first = lua_gettop(L) - n + 1;
-  if (j->kind == JOB_APPLY) {
+/* apply: the n values on top, popped. */
+static void store_values(lua_State *L, int job, int n) {
+  Job *j = lua_touserdata(L, job);
+  if (n != 1) {
+    lua_createtable(L, n, 0);
+    lua_insert(L, -n - 1);
+    int list = lua_gettop(L) - n;
     for (int i = n; i >= 1; i--)
-      lua_rawseti(L, results, i);
-    set_integer(L, results, "n", n);
-    return;
+      lua_rawseti(L, list, i);
   }
+  lua_setiuservalue(L, job, JOB_RESULTS);
+  j->values = n;
+}
+
+/* map: the n values on top are item `index`'s; pops them. */
+static void store_row(lua_State *L, int results, uint64_t index, int n) {
+  int first = lua_gettop(L) - n + 1;
   for (int k = 2; k <= n; k++) {
     job_push_column(L, results, k);
     lua_pushvalue(L, first + k - 1);
@@ -263,13 +270,6 @@ static void store(lua_State *L, int results, const Job *j, uint64_t index,
 }
 
 /* ---- frames ---- */
-
-typedef struct Settling {
-  const Finished *f;
-  int job;
-  uint32_t item; /* of the chunk, from 0 */
-  size_t at;
-} Settling;
 
 /* One frame of `size` bytes: pushes its values, or an error object. Their
 ** number, or -1. May raise a memory error. */
@@ -297,58 +297,46 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
   return -1;
 }
 
-/* 1: the Settling, 2: the job. Protected: decoding needs memory. */
-static int store_items(lua_State *L) {
-  enum { JOB = 2, RESULTS = 3, FIRST_COLUMN = 4 };
-  Settling *s = lua_touserdata(L, 1);
-  const Finished *f = s->f;
-  Job *j = lua_touserdata(L, JOB);
-  lua_getiuservalue(L, JOB, JOB_RESULTS);
+/* From where it was broken off. */
+static void store_items(lua_State *L, int job, Settling *s) {
+  const Finished *f = &s->finished;
+  Job *j = lua_touserdata(L, job);
+  int results = job + 1;
+  lua_getiuservalue(L, job, JOB_RESULTS);
   if (j->kind == JOB_MAP)
-    job_push_column(L, RESULTS, 1);
+    job_push_column(L, results, 1);
   int top = lua_gettop(L);
   while (s->item < f->result.finished) {
     uint64_t index = f->chunk.first + s->item;
     size_t used;
     int n =
         push_frame(L, f->result.bytes + s->at, f->result.size - s->at, &used);
-    if (n >= 0) {
-      store(L, RESULTS, j, index, n);
-      j->settled++;
+    if (n < 0) {
+      set_origin(L, lua_gettop(L), job, index, f);
+      job_fail(L, job, index);
     } else {
-      set_origin(L, lua_gettop(L), JOB, index, f);
-      job_fail(L, JOB, index);
+      if (j->kind == JOB_MAP)
+        store_row(L, results, index, n);
+      else
+        store_values(L, job, n);
+      j->settled++;
     }
     lua_settop(L, top);
     s->at += used;
     s->item++;
   }
-  return 0;
 }
 
-/* Out of memory, or a decode hook raised: that item fails. */
-static void fail_decoding(lua_State *L, Settling *s) {
-  uint64_t index = s->f->chunk.first + s->item;
-  lua_pushfstring(L, "cannot decode the results: %s", lua_tostring(L, -1));
+/* Out of memory, or a decode hook raised `error`: that item fails. */
+static void fail_decoding(lua_State *L, int job, Settling *s, int error) {
+  const Finished *f = &s->finished;
+  uint64_t index = f->chunk.first + s->item;
+  lua_pushfstring(L, "cannot decode the results: %s", lua_tostring(L, error));
   push_error(L, "decode", lua_tostring(L, -1));
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-  set_origin(L, lua_gettop(L), s->job, index, s->f);
-  job_fail(L, s->job, index);
-  s->at += frame_skip(s->f->result.bytes + s->at, s->f->result.size - s->at, 1);
+  set_origin(L, lua_gettop(L), job, index, f);
+  job_fail(L, job, index);
+  s->at += frame_skip(f->result.bytes + s->at, f->result.size - s->at, 1);
   s->item++;
-}
-
-static void store_all(lua_State *L, int job, const Finished *f) {
-  Settling s = {.f = f, .job = job};
-  for (;;) {
-    lua_pushcfunction(L, store_items);
-    lua_pushlightuserdata(L, &s);
-    lua_pushvalue(L, job);
-    if (lua_pcall(L, 2, 0, 0) == LUA_OK)
-      return;
-    fail_decoding(L, &s);
-  }
 }
 
 /* ---- blocks ---- */
@@ -437,11 +425,6 @@ static uint32_t judge(lua_State *L, int job, const Finished *f,
 
 static void report_progress(lua_State *L, int job) {
   const Job *j = lua_touserdata(L, job);
-  if (lua_getiuservalue(L, job, JOB_HOOKS) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
-  lua_pop(L, 1);
   lua_pushinteger(L, (lua_Integer)j->settled);
   if (j->total != UINT64_MAX || j->exhausted)
     lua_pushinteger(L, (lua_Integer)(j->exhausted ? j->fed : j->total));
@@ -450,22 +433,87 @@ static void report_progress(lua_State *L, int job) {
   call_hook(L, job, "progress", 2);
 }
 
-void job_settle(lua_State *L, int job, const Finished *f, bool *settled) {
+static void give_back(Settling *s, uint32_t used, uint32_t attempt) {
+  if (s->stage == SETTLING_NOTHING)
+    return;
+  s->stage = SETTLING_NOTHING;
+  pool_settle(s->box->pool, &s->finished, used, attempt);
+}
+
+static void settle_chunk(lua_State *L, int job, Settling *s) {
+  const Finished *f = &s->finished;
   Job *j = lua_touserdata(L, job);
   uint32_t attempt;
-  luaL_checkstack(L, LUA_MINSTACK, "pool results");
-  measure(j, f);
-  j->chunks--;
-  j->bytes -= f->chunk.bytes < j->bytes ? f->chunk.bytes : j->bytes;
-  if (j->kind >= JOB_ORDERED)
+  if (s->stage == SETTLING_BEGUN) {
+    measure(j, f);
+    j->chunks--;
+    j->bytes -= f->chunk.bytes < j->bytes ? f->chunk.bytes : j->bytes;
+  }
+  if (j->kind >= JOB_ORDERED) {
     queue_all(L, j, f);
-  else
-    store_all(L, job, f);
+  } else {
+    s->stage = SETTLING_STORES;
+    store_items(L, job, s);
+  }
+  s->stage = SETTLING_STORED;
   uint32_t used = judge(L, job, f, &attempt);
   if (used < f->chunk.count)
     j->chunks++;
-  *settled = true;
-  pool_settle(j->box->pool, f, used, attempt);
-  report_progress(L, job);
+  give_back(s, used, attempt);
+  if (j->hooked)
+    report_progress(L, job);
   job_check_done(L, job);
+}
+
+static bool next_chunk(Settling *s) {
+  if (!pool_next(s->box->pool, &s->finished))
+    return false;
+  s->stage = SETTLING_BEGUN;
+  s->item = 0;
+  s->at = 0;
+  s->any = true;
+  return true;
+}
+
+/* 1: the Settling, 2: the pool, 3: nil, or the error that broke it off. */
+static int settle_on(lua_State *L) {
+  enum { POOL = 2, BROKE_OFF, JOB };
+  Settling *s = lua_touserdata(L, 1);
+  while (s->stage != SETTLING_NOTHING || next_chunk(s)) {
+    if (pool_push_job(L, POOL, s->finished.chunk.job) == LUA_TUSERDATA) {
+      if (s->stage == SETTLING_STORES) {
+        s->stage = SETTLING_STORED;
+        fail_decoding(L, JOB, s, BROKE_OFF);
+      }
+      settle_chunk(L, JOB, s);
+    }
+    give_back(s, s->finished.chunk.count, 1); /* if nobody wants it any more */
+    lua_settop(L, BROKE_OFF);
+  }
+  return 0;
+}
+
+/* One protected call for all of them; what breaks it off is either the failure
+** of one item, or, without memory, the end of that job. */
+void job_settle_all(lua_State *L, int pool, Settling *s) {
+  lua_pushnil(L);
+  int error = lua_gettop(L);
+  for (;;) {
+    lua_pushcfunction(L, settle_on);
+    lua_pushlightuserdata(L, s);
+    lua_pushvalue(L, pool);
+    lua_pushvalue(L, error);
+    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
+      break;
+    lua_replace(L, error);
+    if (s->stage == SETTLING_STORES)
+      continue;
+    give_back(s, s->finished.chunk.count, 1);
+    if (pool_push_job(L, pool, s->finished.chunk.job) == LUA_TUSERDATA) {
+      lua_pushvalue(L, error);
+      job_end(L, lua_gettop(L) - 1);
+    }
+    lua_settop(L, error);
+  }
+  lua_settop(L, error - 1);
 }

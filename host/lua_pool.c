@@ -44,8 +44,7 @@ int raise_timeout(lua_State *L, const char *what) {
 
 /* ---- pumping ---- */
 
-/* Pushes job `id`, or nil. */
-static int push_job(lua_State *L, int idx, uint64_t id) {
+int pool_push_job(lua_State *L, int idx, uint64_t id) {
   static const int lists[] = {POOL_JOBS, POOL_ITERATORS};
   for (int i = 0; i < 2; i++) {
     lua_getiuservalue(L, idx, lists[i]);
@@ -57,34 +56,6 @@ static int push_job(lua_State *L, int idx, uint64_t id) {
   }
   lua_pushnil(L);
   return LUA_TNIL;
-}
-
-typedef struct Settle {
-  const Finished *f;
-  bool settled;
-} Settle;
-
-static int settle_job(lua_State *L) {
-  Settle *s = lua_touserdata(L, 1);
-  job_settle(L, 2, s->f, &s->settled);
-  return 0;
-}
-
-/* Whatever happens, the chunk is given back: without memory the job ends. */
-static void settle(lua_State *L, int idx, const Finished *f) {
-  PoolBox *box = lua_touserdata(L, idx);
-  Settle s = {.f = f};
-  if (push_job(L, idx, f->chunk.job) == LUA_TUSERDATA) {
-    int job = lua_gettop(L);
-    lua_pushcfunction(L, settle_job);
-    lua_pushlightuserdata(L, &s);
-    lua_pushvalue(L, job);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK)
-      job_end(L, job);
-  }
-  if (!s.settled) /* or nobody wants it any more */
-    pool_settle(box->pool, f, f->chunk.count, 1);
-  lua_pop(L, 1);
 }
 
 static Job *feeding_after(const PoolBox *box, uint64_t id) {
@@ -99,7 +70,7 @@ static void feed_all(lua_State *L, int idx) {
   Job *j;
   for (uint64_t id = 0; (j = feeding_after(box, id)) != NULL;) {
     id = j->id;
-    if (push_job(L, idx, id) == LUA_TUSERDATA) {
+    if (pool_push_job(L, idx, id) == LUA_TUSERDATA) {
       job_feed(L, lua_gettop(L));
       job_check_done(L, lua_gettop(L));
     }
@@ -155,13 +126,11 @@ static bool end_all(lua_State *L, int idx, int list) {
 
 bool pool_pump(lua_State *L, int idx) {
   PoolBox *box = lua_touserdata(L, idx);
-  bool settled = false;
-  Finished f;
+  Settling s = {.box = box};
   luaL_checkstack(L, LUA_MINSTACK, "pool");
-  while (pool_next(box->pool, &f)) {
-    settle(L, idx, &f);
-    settled = true;
-  }
+  if (pool_has_next(box->pool))
+    job_settle_all(L, idx, &s);
+  bool settled = s.any;
   if (pool_state(box->pool) >= POOL_TERMINATED) {
     settled |= end_all(L, idx, POOL_JOBS);
     settled |= end_all(L, idx, POOL_ITERATORS);
@@ -195,9 +164,10 @@ static int run_in_frame(lua_State *L) {
 
 static bool run_serial(lua_State *L, int idx) {
   Serial s = {.box = lua_touserdata(L, idx)};
-  Finished f = {0};
-  const Chunk *c = &f.chunk;
-  if (!pool_is_serial(s.box->pool) || !pool_serial_next(s.box->pool, &f.chunk))
+  Settling settling = {.box = s.box, .stage = SETTLING_BEGUN};
+  Finished *f = &settling.finished;
+  const Chunk *c = &f->chunk;
+  if (!pool_is_serial(s.box->pool) || !pool_serial_next(s.box->pool, &f->chunk))
     return false;
   s.task = (Task){.fn = c->fn->number,
                   .definition = c->fn->text,
@@ -214,13 +184,13 @@ static bool run_serial(lua_State *L, int idx) {
   lua_pushcfunction(L, run_in_frame);
   lua_pushlightuserdata(L, &s);
   lua_call(L, 1, 0);
-  f.busy_ns = sys_now_ns() - begin_ns;
-  f.pid = s.box->pid;
-  f.result = (Completion){.state = SLOT_DONE,
-                          .bytes = s.out.base,
-                          .size = s.out.len,
-                          .finished = s.task.finished};
-  settle(L, idx, &f);
+  f->busy_ns = sys_now_ns() - begin_ns;
+  f->pid = s.box->pid;
+  f->result = (Completion){.state = SLOT_DONE,
+                           .bytes = s.out.base,
+                           .size = s.out.len,
+                           .finished = s.task.finished};
+  job_settle_all(L, idx, &settling);
   buf_clear(&s.out);
   return true;
 }
@@ -299,13 +269,11 @@ static void cut_iterators(lua_State *L, PoolBox *box) {
     if (j->kind < JOB_ORDERED || j->drafting)
       continue;
     job_unlink(j);
-    if (push_job(L, 1, j->id) == LUA_TUSERDATA && !j->exhausted) {
+    if (pool_push_job(L, 1, j->id) == LUA_TUSERDATA && !j->exhausted) {
       int job = lua_gettop(L);
       j->exhausted = true;
-      lua_createtable(L, 1, 0);
       lua_pushliteral(L, "pool is closed");
-      lua_rawseti(L, -2, 1);
-      lua_setiuservalue(L, job, JOB_FATAL);
+      job_set_fatal(L, job);
       job_check_done(L, job);
     }
     lua_settop(L, 2);
@@ -565,7 +533,8 @@ static void start_serial(lua_State *L, PoolBox *box, const PoolSpec *spec) {
   lua_error(L);
 }
 
-/* core.open{processes =, max_items =, window_bytes =, options =, name =} */
+/* core.open{processes =, max_items =, window_bytes =, retries =, options =,
+** name =} */
 static int core_open(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -574,7 +543,8 @@ static int core_open(lua_State *L) {
   if (depth > DEEPEST)
     return luaL_error(L, "pools can be nested %d deep", DEEPEST);
   PoolBox *box = lua_newuserdatauv(L, sizeof *box, POOL_VALUES);
-  *box = (PoolBox){.pid = sys_getpid()};
+  *box =
+      (PoolBox){.pid = sys_getpid(), .retries = (uint32_t)field(L, "retries")};
   set_lists(L, 2);
   luaL_setmetatable(L, POOL_TYPE);
   PoolSpec spec = {.processes = (uint32_t)field(L, "processes"),
@@ -602,8 +572,10 @@ void open_pools(lua_State *L) {
       {"step", m_step},     {"pollfd", m_pollfd},       {"getfd", m_pollfd},
       {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"open", core_open},    {"apply", core_apply}, {"map", core_map},
-      {"is_open", f_is_open}, {"state", f_state},    {NULL, NULL}};
+      {"open", core_open},   {"apply", core_apply},
+      {"map", core_map},     {"apply_plain", core_apply_plain},
+      {"known", core_known}, {"is_open", f_is_open},
+      {"state", f_state},    {NULL, NULL}};
   luaL_newmetatable(L, POOL_TYPE);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);

@@ -2,6 +2,7 @@
 ** lua_pool.h - what the files of the pool's Lua face share.
 **
 ** lua_pool.c   the pool: open, pump, wait, end
+** lua_start.c  a call becomes a job
 ** lua_feed.c   a job's input becomes chunks
 ** lua_job.c    finished chunks become a job's results
 ** lua_result.c what the user holds: AsyncResult and imap's iterator
@@ -28,6 +29,7 @@ typedef struct PoolBox {
   Job *feeding;  /* jobs with input left, a list */
   uint64_t last_job;
   uint32_t n_functions; /* in the cache of definitions */
+  uint32_t retries;     /* of a call that says nothing */
   int pid;              /* of the process that made it */
   bool failed;          /* its jobs were told that it is terminated or broken */
 } PoolBox;
@@ -74,6 +76,9 @@ struct Job {
   bool dropped; /* failed: nothing more is begun */
   bool done;
   bool cut_short;     /* the pool ended before its input did */
+  bool hooked;        /* has JOB_HOOKS */
+  bool fatal;         /* has JOB_FATAL */
+  int values;         /* apply: so many results */
   uint32_t chunksize; /* 0: by measured time */
   uint32_t retries;
   uint64_t window; /* items; 0: by measured time */
@@ -91,17 +96,34 @@ struct Job {
 /* User values of a job. */
 enum {
   JOB_POOL = 1,
-  JOB_SOURCE,
-  JOB_RESULTS, /* apply: values; map: columns */
+  JOB_LABEL,   /* the function's name for people */
+  JOB_RESULTS, /* apply: a value or a table of values; map: columns */
   JOB_ERRORS,  /* index -> error object */
   JOB_HOOKS,   /* {callback =, error_callback =, progress =} or nil */
-  JOB_LABEL,   /* the function's name for people */
-  JOB_FATAL,   /* {error}: of the input, or of the pool's end */
-  JOB_VALUES = JOB_FATAL
+  JOB_FATAL,   /* an error: of the input, or of the pool's end */
+  JOB_SOURCE,
+  JOB_VALUES = JOB_SOURCE
 };
+
+/* Finished chunks on their way into their jobs. */
+typedef struct Settling {
+  PoolBox *box;
+  Finished finished;
+  enum {
+    SETTLING_NOTHING,
+    SETTLING_BEGUN, /* `finished` is held */
+    SETTLING_STORES,
+    SETTLING_STORED
+  } stage;
+  uint32_t item; /* of the chunk, from 0 */
+  size_t at;     /* of its results */
+  bool any;      /* was settled */
+} Settling;
 
 /* ---- lua_pool.c ---- */
 PoolBox *check_pool(lua_State *L, int idx);
+/* Pushes job `id` of the pool at `idx`, or nil; returns the type. */
+int pool_push_job(lua_State *L, int idx, uint64_t id);
 /* Collects, settles, feeds; never sleeps. The pool is at `idx`. True: some
 ** chunk was settled, or the pool's jobs have ended. */
 bool pool_pump(lua_State *L, int idx);
@@ -122,21 +144,34 @@ void open_pools(lua_State *L); /* adds to the table on top */
 /* At once in a host, which is small now; workers wait until they need it. */
 void open_nursery(lua_State *L, WorkerMain *child);
 
+/* ---- lua_start.c ---- */
+int core_known(lua_State *L);
+int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
+int core_apply_plain(lua_State *L);
+int core_map(lua_State *L); /* (pool, fn, label, source, opts) */
+
 /* ---- lua_feed.c ---- */
 void job_link(Job *j);
 void job_unlink(Job *j);
 bool job_feed(lua_State *L, int job); /* did it submit anything? */
-int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
-int core_map(lua_State *L);   /* (pool, fn, label, source, opts) */
+/* The sequence on top becomes its elements; their number, -1: no sequence. */
+int job_unpack(lua_State *L);
+/* The n values on top become a frame of the draft, and are popped. On failure
+** an error object is left instead. */
+bool job_put(lua_State *L, Job *j, int n);
+/* The draft is a chunk of n items, the first of which has that index. */
+void job_submit(lua_State *L, Job *j, uint64_t first, uint32_t n);
 
 /* ---- lua_job.c ---- */
-/* The job is on the stack at `job`. `*settled` when the chunk is given back; an
-** error before that leaves it to the caller. */
-void job_settle(lua_State *L, int job, const Finished *f, bool *settled);
+/* All that has finished in the pool at index `pool`, and is given back to it;
+** first, if it is already begun, what `s` holds. */
+void job_settle_all(lua_State *L, int pool, Settling *s);
 /* Item `index` failed with the error object on top of the stack (popped). */
 void job_fail(lua_State *L, int job, uint64_t index);
 void job_check_done(lua_State *L, int job);
 void job_forget(lua_State *L, int job); /* its pool lists it no more */
+/* What get() raises when no item failed: on top of the stack, popped. */
+void job_set_fatal(lua_State *L, int job);
 /* Ends it with the error value on top of the stack (popped). */
 void job_end(lua_State *L, int job);
 /* Pushes an error object: kind, message; the rest is for the caller to set. */

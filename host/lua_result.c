@@ -54,20 +54,25 @@ void job_abandon(lua_State *L, int job) {
   drop(lua_touserdata(L, job));
 }
 
-static Job *check_job(lua_State *L) {
-  Job *j = luaL_testudata(L, 1, RESULT_TYPE);
-  return j != NULL ? j : luaL_checkudata(L, 1, ITERATOR_TYPE);
+/* The job at 1, which has the type that the running function belongs to. */
+static Job *check_job(lua_State *L, const char *type) {
+  bool own = false;
+  if (lua_getmetatable(L, 1)) {
+    own = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+  }
+  return own ? lua_touserdata(L, 1) : luaL_checkudata(L, 1, type);
 }
 
 static int m__close(lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = check_job(L, ITERATOR_TYPE);
   if (j->box->pool != NULL)
     job_abandon(L, 1);
   return 0;
 }
 
 static int m__gc(lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = check_job(L, ITERATOR_TYPE);
   j->drafting = false; /* if at all, since an error went past it */
   drop(j);
   return 0;
@@ -89,6 +94,8 @@ static uint32_t enough(const Job *j, double moment_ns) {
 
 /* False when the deadline passed first. The job is at 1. */
 static bool wait_done(lua_State *L, const Job *j, Wait wait) {
+  if (j->done)
+    return true;
   lua_getiuservalue(L, 1, JOB_POOL);
   int pool = lua_gettop(L);
   while (!j->done) {
@@ -108,13 +115,13 @@ static int push_outcome(lua_State *L) {
 
 /* core.finish(job): get, for a call that is over when it is interrupted. */
 static int core_finish(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  Job *j = check_job(L, RESULT_TYPE);
   wait_done(L, j, (Wait){.deadline = UINT64_MAX, .cancelled = 1});
   return push_outcome(L);
 }
 
 static int m_get(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  Job *j = check_job(L, RESULT_TYPE);
   if (!wait_done(L, j, (Wait){.deadline = check_deadline(L, 2)})) {
     lua_pushfstring(L, "no result within the time given: %I of %I items done",
                     (lua_Integer)j->settled, (lua_Integer)j->fed);
@@ -124,7 +131,7 @@ static int m_get(lua_State *L) {
 }
 
 static int m_wait(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  Job *j = check_job(L, RESULT_TYPE);
   Wait wait = {.deadline = check_deadline(L, 2)};
   lua_pushboolean(L, wait_done(L, j, wait));
   return 1;
@@ -139,14 +146,14 @@ static void look(lua_State *L, const Job *j) {
 }
 
 static int m_ready(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  Job *j = check_job(L, RESULT_TYPE);
   look(L, j);
   lua_pushboolean(L, j->done);
   return 1;
 }
 
 static int m_successful(lua_State *L) {
-  Job *j = luaL_checkudata(L, 1, RESULT_TYPE);
+  Job *j = check_job(L, RESULT_TYPE);
   look(L, j);
   if (!j->done)
     return luaL_error(L, "result is not ready");
@@ -155,7 +162,7 @@ static int m_successful(lua_State *L) {
 }
 
 static int m__tostring(lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = check_job(L, RESULT_TYPE);
   const char *state = "pending";
   if (j->done)
     state = job_push_error(L, 1) ? "failed" : "done";
@@ -225,12 +232,9 @@ static int take(lua_State *L, Job *j, Block *b) {
 }
 
 static int at_end(lua_State *L, Job *j) {
-  if (lua_getiuservalue(L, 1, JOB_FATAL) == LUA_TTABLE) {
-    lua_rawgeti(L, -1, 1);
-    if (!j->cut_short) { /* of the input: raised once */
-      lua_pushnil(L);
-      lua_setiuservalue(L, 1, JOB_FATAL);
-    }
+  if (j->fatal) {
+    lua_getiuservalue(L, 1, JOB_FATAL);
+    j->fatal = j->cut_short; /* an error of the input is raised once */
     return lua_error(L);
   }
   lua_pushnil(L);
@@ -247,7 +251,7 @@ static bool is_well_fed(Job *j, const Block *b) {
 }
 
 static int iterator_next(lua_State *L, uint64_t deadline) {
-  Job *j = luaL_checkudata(L, 1, ITERATOR_TYPE);
+  Job *j = check_job(L, ITERATOR_TYPE);
   Block *b;
   lua_settop(L, 1);
   if ((b = ready_block(j)) != NULL && is_well_fed(j, b))
@@ -276,12 +280,15 @@ static int m_next(lua_State *L) {
   return iterator_next(L, check_deadline(L, 2));
 }
 
+/* Each function has the metatable of its type as upvalue. */
 static void new_type(lua_State *L, const char *name, const luaL_Reg *meta,
                      const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
-  luaL_setfuncs(L, meta, 0);
+  lua_pushvalue(L, -1);
+  luaL_setfuncs(L, meta, 1);
   lua_newtable(L);
-  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, methods, 1);
   lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
@@ -289,8 +296,8 @@ static void new_type(lua_State *L, const char *name, const luaL_Reg *meta,
 }
 
 void open_results(lua_State *L) {
-  static const luaL_Reg result_meta[] = {
-      {"__gc", m__gc}, {"__tostring", m__tostring}, {NULL, NULL}};
+  static const luaL_Reg result_meta[] = {{"__tostring", m__tostring},
+                                         {NULL, NULL}};
   static const luaL_Reg result_methods[] = {{"get", m_get},
                                             {"wait", m_wait},
                                             {"ready", m_ready},
@@ -304,6 +311,7 @@ void open_results(lua_State *L) {
   static const luaL_Reg iterator_methods[] = {{"next", m_next}, {NULL, NULL}};
   new_type(L, RESULT_TYPE, result_meta, result_methods);
   new_type(L, ITERATOR_TYPE, iterator_meta, iterator_methods);
-  lua_pushcfunction(L, core_finish);
+  luaL_getmetatable(L, RESULT_TYPE);
+  lua_pushcclosure(L, core_finish, 1);
   lua_setfield(L, -2, "finish");
 }

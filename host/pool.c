@@ -415,9 +415,14 @@ static bool next_orphan(Pool *p, Finished *f) {
   return true;
 }
 
+bool pool_has_next(const Pool *p) {
+  return has_table(p) && p->state < POOL_TERMINATED &&
+         (p->orphans != NULL || table_has_completions(&p->table));
+}
+
 bool pool_next(Pool *p, Finished *f) {
   *f = (Finished){0};
-  if (pool_is_serial(p) || p->state >= POOL_TERMINATED || pool_is_released(p))
+  if (!pool_has_next(p))
     return false;
   if (!next_orphan(p, f)) {
     if (!table_collect(&p->table, &f->result))

@@ -90,6 +90,7 @@ size_t pool_most_bytes(const Pool *p); /* that one chunk can have */
 int pool_submit(Pool *p, Draft *d, Chunk chunk);
 
 /* ---- collecting ---- */
+bool pool_has_next(const Pool *p); /* perhaps */
 bool pool_next(Pool *p, Finished *f);
 /* The first `used` items are settled; what is left runs again, its first
 ** item for the `attempt`th time. */

@@ -145,40 +145,50 @@ end
 
 ---- define ------------------------------------------------------------------
 
+-- What became of a task function, as long as it is the same (lua_start.c looks):
+-- {text, label, n, upvalue 1 ... n}, or {text, label, false, module, key} when
+-- it goes by name. Upvalues that are no tables: unchanged, same bytes.
 local cache = setmetatable({}, { __mode = "k" })
+functions.cache = cache
 
--- Upvalues of a cached function that are no tables: unchanged, same bytes.
-local function snapshot(f)
-  local values, n = {}, 0
+local function remember(f, text, label)
+  local entry, n = { text, label, 0 }, 0
   while true do
     local name, value = debug.getupvalue(f, n + 1)
-    if not name then return values, n end
+    if not name then break end
     n = n + 1
-    values[n] = value
+    entry[3 + n] = value
   end
-end
-
-local function is_current(entry, f)
-  if entry.name then return entry.module[entry.key] == f end
-  for i = 1, entry.n do
-    local _, value = debug.getupvalue(f, i)
-    if not rawequal(value, entry.values[i]) then return false end
-  end
-  return true
+  entry[3] = n
+  cache[f] = entry
+  return text, label
 end
 
 local function define_named(value, name)
   local module, key = string.match(name, "^(.*)%.([^.]*)$")
-  local entry = { text = codec.encode(name), label = name, name = name }
-  entry.module, entry.key = package.loaded[module or "_G"], key or name
-  cache[value] = entry
-  return entry.text, name
+  local text = codec.encode(name)
+  cache[value] = { text, name, false, package.loaded[module or "_G"], key or name }
+  return text, name
 end
 
----What `define` said of a function that has not changed since, or nil.
+-- Strings are never swept from a weak table.
+local MOST_NAMES, names = 512, 0
+
+local function define_string(name)
+  if names == MOST_NAMES then
+    for key in pairs(cache) do
+      if type(key) == "string" then cache[key] = nil end
+    end
+    names = 0
+  end
+  names = names + 1
+  cache[name] = { codec.encode(name), name, 0 }
+  return cache[name][1], name
+end
+
+---What `define` said of a function that has not changed since, or nothing.
 function functions.known(f)
-  local entry = cache[f]
-  if entry and is_current(entry, f) then return entry.text, entry.label end
+  return core.known(cache, f)
 end
 
 ---Bytes that say in a worker which function is meant, and its name for people.
@@ -186,9 +196,9 @@ end
 ---@param f string|function|table a name, a function, or a callable with a name
 ---@return string text, string label
 function functions.define(f)
-  if type(f) == "string" then return codec.encode(f), f end
   local text, label = functions.known(f)
   if text then return text, label end
+  if type(f) == "string" then return define_string(f) end
   local name = field_name(f)
   if name then return define_named(f, name) end
   if type(f) ~= "function" then
@@ -203,10 +213,7 @@ function functions.define(f)
   local simple
   text, simple = by_value(f)
   label = label_of(f)
-  if simple then
-    local values, n = snapshot(f)
-    cache[f] = { text = text, label = label, values = values, n = n }
-  end
+  if simple then return remember(f, text, label) end
   return text, label
 end
 

@@ -5,6 +5,7 @@ local functions = require "tidepool.functions"
 local options = require "tidepool.options"
 
 local pool = {}
+local finish = core.finish
 
 local Type = core.pool_type
 local Pool = Type.__index
@@ -114,13 +115,12 @@ local function start(self, kind, f, xs, ...)
   o.star = kind == "starmap"
   o.window = o.window or (kind:find "^imap" or not total) and own.window or nil
   o.window_bytes = o.window_bytes or own.window_bytes
-  o.retries = o.retries or own.retries
   hold(o, keep)
   return self, text, label, source, o
 end
 
 local function run(self, text, label, source, o)
-  return core.finish(core.map(self, text, label, source, o))
+  return finish(core.map(self, text, label, source, o))
 end
 
 local function run_async(self, text, label, source, o)
@@ -189,24 +189,30 @@ local function submit(self, f, args, kwargs, opts, error_callback)
   check_open(self)
   local text, label, keep = define(self, f, 3)
   check_arguments(args, kwargs, opts)
-  local retries, o = settings[self].retries, nil
+  local o
   if opts ~= nil or error_callback ~= nil then
     o = options.of_call(3, opts, error_callback)
   end
-  if retries or keep then
+  if keep then
     o = o or {}
-    o.retries = o.retries or retries
     hold(o, keep)
   end
   return core.apply(self, text, label, args, kwargs, o)
 end
 
+-- (pool, f, args) -> the job of a call that needs no checks, or nil.
+local apply_plain = core.apply_plain(functions.cache)
+
 function Pool:apply(f, args, kwargs, opts, error_callback)
-  return core.finish((submit(self, f, args, kwargs, opts, error_callback)))
+  local plain = kwargs == nil and opts == nil and error_callback == nil
+  local job = plain and apply_plain(self, f, args)
+  return finish(job or submit(self, f, args, kwargs, opts, error_callback))
 end
 
 function Pool:apply_async(f, args, kwargs, opts, error_callback)
-  return (submit(self, f, args, kwargs, opts, error_callback))
+  local plain = kwargs == nil and opts == nil and error_callback == nil
+  local job = plain and apply_plain(self, f, args)
+  return job or (submit(self, f, args, kwargs, opts, error_callback))
 end
 
 ---- scope --------------------------------------------------------------------------

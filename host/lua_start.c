@@ -1,0 +1,280 @@
+/*
+** lua_start.c - a call of the user becomes a job.
+** Runs in: parent.  Owns: nothing.
+**
+** The Lua half checks and prepares what was given.  One item for a function
+** that was sent before needs none of that, and goes straight from here.
+*/
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lua_pool.h"
+#include "sys.h"
+
+/* ---- functions ---- */
+
+/*
+** functions.lua keeps what a function became as long as it is the same:
+** {text, label, n, upvalue 1 ... n}, or {text, label, false, module, key} of
+** one that is reached by name.
+*/
+enum { KNOWN_TEXT = 1, KNOWN_LABEL, KNOWN_COUNT, KNOWN_REST };
+
+static bool has_same_upvalues(lua_State *L, int fn, int entry, int n) {
+  bool same = true;
+  for (int i = 1; i <= n && same; i++) {
+    if (lua_getupvalue(L, fn, i) == NULL)
+      return false;
+    lua_rawgeti(L, entry, KNOWN_REST - 1 + i);
+    same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+  }
+  return same;
+}
+
+static bool is_still_there(lua_State *L, int fn, int entry) {
+  lua_rawgeti(L, entry, KNOWN_REST);
+  lua_rawgeti(L, entry, KNOWN_REST + 1);
+  lua_rawget(L, -2);
+  bool same = lua_rawequal(L, -1, fn);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* Pushes text and label of the function at fn; false and nothing if it is not
+** in the cache or has changed. */
+static bool push_known(lua_State *L, int cache, int fn) {
+  int entry = lua_gettop(L) + 1;
+  bool same = false;
+  lua_pushvalue(L, fn);
+  if (lua_rawget(L, cache) == LUA_TTABLE) {
+    if (lua_rawgeti(L, entry, KNOWN_COUNT) == LUA_TNUMBER)
+      same = has_same_upvalues(L, fn, entry, (int)lua_tointeger(L, -1));
+    else
+      same = is_still_there(L, fn, entry);
+    lua_pop(L, 1);
+  }
+  if (same) {
+    lua_rawgeti(L, entry, KNOWN_TEXT);
+    lua_rawgeti(L, entry, KNOWN_LABEL);
+    lua_remove(L, entry);
+  } else {
+    lua_settop(L, entry - 1);
+  }
+  return same;
+}
+
+/* core.known(cache, f) -> text, label, or nothing */
+int core_known(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  return push_known(L, 1, 2) ? 2 : 0;
+}
+
+/* A full cache is emptied; what jobs still use lives on with them. */
+static void forget_functions(lua_State *L, PoolBox *box) {
+  int cache = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, cache) != 0; lua_pop(L, 1))
+    pool_undefine(box->pool, lua_touserdata(L, -1));
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, POOL_FUNCTIONS);
+  lua_replace(L, cache);
+  box->n_functions = 1;
+}
+
+/* The definition with the text at `idx`, from the pool's cache. */
+static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
+  enum { MOST = 512 };
+  size_t bytes;
+  const char *text = luaL_checklstring(L, idx, &bytes);
+  lua_getiuservalue(L, 1, POOL_FUNCTIONS);
+  lua_pushvalue(L, idx);
+  lua_rawget(L, -2);
+  Definition *d = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (d == NULL) {
+    d = pool_define(box->pool, (const uint8_t *)text, bytes);
+    if (d == NULL)
+      luaL_error(L, "cannot send the function: %s", strerror(errno));
+    if (box->n_functions++ == MOST)
+      forget_functions(L, box);
+    lua_pushvalue(L, idx);
+    lua_pushlightuserdata(L, d);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 1);
+  d->refs++;
+  return d;
+}
+
+/* ---- options ---- */
+
+static lua_Integer option(lua_State *L, int opts, const char *name,
+                          lua_Integer standard) {
+  lua_Integer n = standard;
+  if (lua_getfield(L, opts, name) == LUA_TNUMBER)
+    n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static bool flag(lua_State *L, int opts, const char *name) {
+  lua_getfield(L, opts, name);
+  bool set = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return set;
+}
+
+static void set_label(lua_State *L, int job, int label) {
+  lua_pushvalue(L, label);
+  lua_setiuservalue(L, job, JOB_LABEL);
+}
+
+static void set_hooks(lua_State *L, int job, int opts) {
+  Job *j = lua_touserdata(L, job);
+  j->hooked = lua_getfield(L, opts, "hooks") == LUA_TTABLE;
+  lua_setiuservalue(L, job, JOB_HOOKS);
+}
+
+/* ---- one item ---- */
+
+/* Pushes the sequence at `args` and the table at `kwargs`, if not 0; how many
+** values. */
+static int push_arguments(lua_State *L, int args, int kwargs) {
+  int n = 0;
+  if (!lua_isnil(L, args)) {
+    lua_pushvalue(L, args);
+    n = job_unpack(L);
+    if (n < 0)
+      return luaL_error(L, "too many arguments");
+  }
+  if (kwargs == 0 || lua_isnil(L, kwargs))
+    return n;
+  lua_pushvalue(L, kwargs);
+  return n + 1;
+}
+
+static size_t string_bytes(lua_State *L, int n) {
+  size_t bytes = 16 * (size_t)n + 16;
+  for (int i = 1; i <= n; i++)
+    if (lua_type(L, -i) == LUA_TSTRING)
+      bytes += lua_rawlen(L, -i);
+  return bytes;
+}
+
+/* The job is on top, and stays there. */
+static void submit_item(lua_State *L, PoolBox *box, int args, int kwargs) {
+  int job = lua_gettop(L);
+  Job *j = lua_touserdata(L, job);
+  j->exhausted = true;
+  int n = push_arguments(L, args, kwargs);
+  if (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
+      errno != EFBIG)
+    luaL_error(L, "cannot submit: %s", strerror(errno));
+  if (!job_put(L, j, n)) {
+    job_abandon(L, job);
+    set_origin(L, lua_gettop(L), job, 1, NULL);
+    lua_error(L);
+  }
+  j->fed = 1;
+  job_submit(L, j, 1, 1);
+}
+
+int core_apply(lua_State *L) {
+  enum { FN = 2, LABEL, ARGS, KWARGS, OPTS, JOB };
+  PoolBox *box = check_pool(L, 1);
+  lua_settop(L, OPTS);
+  Job *j = new_job(L, JOB_APPLY);
+  j->fn = check_function(L, box, FN);
+  set_label(L, JOB, LABEL);
+  j->retries = box->retries;
+  if (!lua_isnil(L, OPTS)) {
+    j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
+    set_hooks(L, JOB, OPTS);
+  }
+  submit_item(L, box, ARGS, KWARGS);
+  return 1;
+}
+
+/* Can this call go straight? */
+static bool is_plain(lua_State *L) {
+  enum { TYPE = lua_upvalueindex(2) };
+  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, TYPE))
+    return false;
+  const PoolBox *box = lua_touserdata(L, 1);
+  if (box->pool == NULL || box->pid != sys_getpid() ||
+      pool_is_serial(box->pool))
+    return false;
+  if (pool_has_next(box->pool))
+    pool_pump(L, 1);
+  return pool_state(box->pool) == POOL_OPEN &&
+         (lua_isnil(L, 3) || lua_istable(L, 3));
+}
+
+/* (pool, f, args) -> job, or nothing when there is more to it. The upvalues
+** are the cache of functions and the metatable of pools. */
+static int apply_plain(lua_State *L) {
+  enum { FN = 2, ARGS, TEXT, LABEL };
+  lua_settop(L, ARGS);
+  if (!is_plain(L))
+    return 0;
+  lua_settop(L, ARGS);
+  if (!push_known(L, lua_upvalueindex(1), FN))
+    return 0;
+  PoolBox *box = lua_touserdata(L, 1);
+  Job *j = new_job(L, JOB_APPLY);
+  j->fn = check_function(L, box, TEXT);
+  j->retries = box->retries;
+  set_label(L, lua_gettop(L), LABEL);
+  submit_item(L, box, ARGS, 0);
+  return 1;
+}
+
+/* core.apply_plain(cache) -> function */
+int core_apply_plain(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_getmetatable(L, POOL_TYPE);
+  lua_pushcclosure(L, apply_plain, 2);
+  return 1;
+}
+
+/* ---- many items ---- */
+
+int core_map(lua_State *L) {
+  enum { FN = 2, LABEL, SOURCE, OPTS, JOB };
+  PoolBox *box = check_pool(L, 1);
+  luaL_checktype(L, OPTS, LUA_TTABLE);
+  lua_settop(L, OPTS);
+  Job *j = new_job(L, (JobKind)option(L, OPTS, "kind", JOB_MAP));
+  j->fn = check_function(L, box, FN);
+  j->total = (uint64_t)option(L, OPTS, "total", -1);
+  j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
+  j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
+  j->window = (uint64_t)option(L, OPTS, "window", 0);
+  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 1 << 26);
+  j->star = flag(L, OPTS, "star");
+  j->keep = flag(L, OPTS, "keep");
+  j->async = flag(L, OPTS, "async");
+  lua_newtable(L);
+  if (j->kind == JOB_MAP) { /* the first column is there even for no items */
+    job_push_column(L, JOB + 1, 1);
+    lua_pop(L, 1);
+  }
+  lua_setiuservalue(L, JOB, JOB_RESULTS);
+  if (j->keep) {
+    lua_newtable(L);
+    lua_setiuservalue(L, JOB, JOB_ERRORS);
+  }
+  lua_pushvalue(L, SOURCE);
+  lua_setiuservalue(L, JOB, JOB_SOURCE);
+  set_label(L, JOB, LABEL);
+  set_hooks(L, JOB, OPTS);
+  job_link(j);
+  job_feed(L, JOB);
+  job_check_done(L, JOB);
+  lua_settop(L, JOB);
+  return 1;
+}
