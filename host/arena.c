@@ -102,6 +102,14 @@ static void give_extent(Arena *a, size_t at, size_t bytes) {
   a->n_holes++;
 }
 
+/* What lies above it has to be backed anew, which costs little where there
+** is memory. */
+static void cool(Arena *a, size_t at, size_t bytes) {
+  sys_discard(a->base + at, bytes);
+  if (a->backed > at)
+    a->backed = at;
+}
+
 static int alloc_large(Arena *a, size_t bytes, size_t *at, size_t *room) {
   *room = to_pages(bytes);
   if (*room < bytes) {
@@ -110,8 +118,13 @@ static int alloc_large(Arena *a, size_t bytes, size_t *at, size_t *room) {
   }
   if (take_extent(a, *room, at) != 0)
     return -1;
-  if (sys_back(a->base + *at, *room) == 0)
+  size_t end = *at + *room;
+  if (end <= a->backed)
     return 0;
+  if (sys_back(a->base + a->backed, end - a->backed) == 0) {
+    a->backed = end;
+    return 0;
+  }
   give_extent(a, *at, *room);
   errno = ENOMEM;
   return -1;
@@ -155,7 +168,7 @@ int arena_alloc(Arena *a, size_t bytes, size_t *at, size_t *room) {
 void arena_free(Arena *a, size_t at, size_t room) {
   if (room > MOST_SMALL) {
     if (room > WARM)
-      sys_discard(a->base + at, room);
+      cool(a, at, room);
     give_extent(a, at, room);
     return;
   }

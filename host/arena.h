@@ -22,7 +22,8 @@ typedef struct Spares {
 ** can lead it astray, and no lock exists. */
 typedef struct Arena {
   uint8_t *base;
-  size_t bytes, top;           /* [top, bytes) was never handed out */
+  size_t bytes, top;           /* [top, bytes) is not handed out */
+  size_t backed;               /* [0, backed) has memory behind it */
   Spares spare[ARENA_CLASSES]; /* freed small blocks, by size class */
   size_t span_at, span_left;   /* small blocks are cut from here */
   Extent *hole;                /* freed large blocks, sorted, not adjacent */

@@ -12,6 +12,7 @@
 
 #include "codec.h"
 #include "frame.h"
+#include "head.h"
 #include "lua_pool.h"
 #include "state.h"
 #include "sys.h"
@@ -380,10 +381,40 @@ void job_queue_local(lua_State *L, Job *j, uint64_t index) {
   queue_block(j, b);
 }
 
-static void queue_all(lua_State *L, Job *j, const Finished *f) {
+/* One long string is decoded where it lies, which saves a copy. */
+static bool is_long_string(const Finished *f) {
+  enum { LONG = 1 << 14 };
+  const uint8_t *b = f->result.bytes;
+  return f->result.finished == 1 && f->result.size >= LONG && b[0] == 1 &&
+         (b[1] >> 5 == MAJOR_BYTES || b[1] >> 5 == MAJOR_TEXT);
+}
+
+/* False when it is none, and is to be told as an error in its turn. */
+static bool queue_string(lua_State *L, int job, const Finished *f) {
+  Job *j = lua_touserdata(L, job);
+  int top = lua_gettop(L);
+  size_t used;
+  lua_getiuservalue(L, job, JOB_RESULTS);
+  if (push_frame(L, f->result.bytes, f->result.size, &used) == 1) {
+    Block *b = new_block(L, NULL, 0);
+    b->first = f->chunk.first;
+    b->count = 1;
+    b->decoded = true;
+    b->size = f->result.size;
+    queue_block(j, b);
+    lua_rawseti(L, top + 1, (lua_Integer)b->first);
+  }
+  bool done = lua_gettop(L) == top + 1;
+  lua_settop(L, top);
+  return done;
+}
+
+static void queue_all(lua_State *L, int job, const Finished *f) {
+  Job *j = lua_touserdata(L, job);
   if (f->result.finished == 0)
     return;
-  queue_block(j, new_block(L, f, f->result.size));
+  if (!is_long_string(f) || !queue_string(L, job, f))
+    queue_block(j, new_block(L, f, f->result.size));
   j->settled += f->result.finished;
   j->bytes += f->result.size;
 }
@@ -450,7 +481,7 @@ static void settle_chunk(lua_State *L, int job, Settling *s) {
     j->bytes -= f->chunk.bytes < j->bytes ? f->chunk.bytes : j->bytes;
   }
   if (j->kind >= JOB_ORDERED) {
-    queue_all(L, j, f);
+    queue_all(L, job, f);
   } else {
     s->stage = SETTLING_STORES;
     store_items(L, job, s);

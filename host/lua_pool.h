@@ -58,7 +58,8 @@ typedef struct Block {
   uint32_t count, taken;
   uint32_t worker, attempt;
   int pid;
-  bool local; /* one failure, made here: it is in JOB_ERRORS */
+  bool local;   /* one failure, made here: it is in JOB_ERRORS */
+  bool decoded; /* one value: it is in JOB_RESULTS, and no bytes are here */
   size_t size, at;
   uint8_t bytes[];
 } Block;

@@ -192,15 +192,19 @@ static void drop_block(Job *j) {
   free(b);
 }
 
+static void take_from(lua_State *L, int list, uint64_t index) {
+  lua_getiuservalue(L, 1, list);
+  lua_rawgeti(L, -1, (lua_Integer)index);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, (lua_Integer)index);
+  lua_remove(L, -2);
+}
+
 /* Pushes the values of item `index`, or an error object; number or -1. */
 static int take_values(lua_State *L, Block *b, uint64_t index) {
-  if (b->local) {
-    lua_getiuservalue(L, 1, JOB_ERRORS);
-    lua_rawgeti(L, -1, (lua_Integer)index);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, (lua_Integer)index);
-    lua_remove(L, -2);
-    return -1;
+  if (b->local || b->decoded) {
+    take_from(L, b->local ? JOB_ERRORS : JOB_RESULTS, index);
+    return b->local ? -1 : 1;
   }
   size_t used;
   int n = push_frame(L, b->bytes + b->at, b->size - b->at, &used);

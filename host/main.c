@@ -16,6 +16,7 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include "fresh.h"
 #include "guard.h"
 #include "lua_core.h"
 #include "options.h"
@@ -223,7 +224,7 @@ int main(int argc, char **argv) {
     program = argv[0];
   guard_name(program);
   on_exit(finish_output, NULL);
-  lua_State *L = luaL_newstate();
+  lua_State *L = fresh_state();
   if (L == NULL) {
     guard_complain("cannot create state: not enough memory");
     return EXIT_FAILURE;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fresh.h"
 #include "sys.h"
 
 /*
@@ -20,7 +21,7 @@ static lua_State *new_with_own_seed(void) {
   uint16_t random;
   sys_random(&random, sizeof random);
   void *below = malloc(16 + (size_t)random);
-  lua_State *L = luaL_newstate();
+  lua_State *L = fresh_state();
   free(below);
   return L;
 }

@@ -115,11 +115,19 @@ int sys_back(void *base, size_t bytes) {
   return 0;
 }
 
-void sys_discard(void *base, size_t bytes) {
+static void advise(void *base, size_t bytes, int advice) {
   uint8_t *from = page_down((uint8_t *)base + sys_page_bytes() - 1);
   uint8_t *to = page_down((uint8_t *)base + bytes);
   if (to > from)
-    madvise(from, (size_t)(to - from), MADV_REMOVE);
+    madvise(from, (size_t)(to - from), advice);
+}
+
+void sys_discard(void *base, size_t bytes) {
+  advise(base, bytes, MADV_REMOVE);
+}
+
+void sys_lend(void *base, size_t bytes) {
+  advise(base, bytes, MADV_FREE);
 }
 
 void sys_random(void *to, size_t bytes) {

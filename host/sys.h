@@ -25,8 +25,11 @@ typedef struct Shared {
 int sys_shared_new(Shared *s, size_t bytes, size_t least_bytes);
 int sys_shared_open(Shared *s, int fd, size_t bytes); /* takes the fd */
 void sys_shared_free(Shared *s);
-int sys_shared_readonly(const Shared *s);   /* for this process, from now on */
-int sys_back(void *base, size_t bytes);     /* memory is there, else ENOMEM */
+int sys_shared_readonly(const Shared *s); /* for this process, from now on */
+int sys_back(void *base, size_t bytes);   /* memory is there, else ENOMEM */
+/* Private memory whose contents nobody needs: the system takes it if it is
+** short of memory, else it stays as it is, until something is written. */
+void sys_lend(void *base, size_t bytes);
 void sys_discard(void *base, size_t bytes); /* gives whole pages back */
 size_t sys_page_bytes(void);
 void sys_random(void *to, size_t bytes);

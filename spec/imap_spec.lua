@@ -73,6 +73,36 @@ for _, name in ipairs { "imap", "imap_unordered" } do
       end
     end)
 
+    it("yields strings of every length byte for byte", function()
+      local pool <close> = tidepool.pool(2)
+      local lengths = { 1, 100000, 0, 16380, 16384, 16390, 2, 3000000, 40000, 40000 }
+      local seen = {}
+
+      for i, s, more in pool[name](pool, function(n)
+        return ("\0\255" .. n):rep(n // 3 + 1):sub(1, n)
+      end, lengths, 1) do
+        local n = lengths[i]
+        seen[i] = { #s, s == ("\0\255" .. n):rep(n // 3 + 1):sub(1, n), more }
+      end
+
+      for i, n in ipairs(lengths) do assert.same({ n, true }, seen[i]) end
+      assert.equal(#lengths, #seen)
+    end)
+
+    it("yields what stands beside a long string", function()
+      local pool <close> = tidepool.pool(2)
+      local seen = {}
+
+      for i, s, n in pool[name](pool, function(x)
+        if x == 2 then error("not " .. ("x"):rep(20000), 0) end
+        return ("x"):rep(20000), x
+      end, sequence(3), { chunksize = 1, on_error = "keep" }) do
+        seen[i] = s and { #s, n } or #n.message
+      end
+
+      assert.same({ { 20000, 1 }, 20004, { 20000, 3 } }, seen)
+    end)
+
     it("goes on after nil and false results", function()
       local pool <close> = tidepool.pool(2)
       local seen = {}

@@ -6,25 +6,26 @@
 local rows = {
   [0] = "buf | embed | glob",
   "sys sys_process | sys_file",
-  "arena | window | table | digest | walk | frame | state | task | codec head seen check" ..
-    " encode encoder encode_error encode_object encode_sorted decode decoder decode_tag scalar",
+  "alloc fresh | arena | window | table | digest | walk | frame | state | task | codec head seen" ..
+    " check encode encoder encode_error encode_object encode_sorted decode decoder decode_tag" ..
+    " scalar",
   "supervisor supervisor_child nursery | worker | pool",
-  "lua_pool lua_start lua_feed lua_job lua_result | lua_codec lua_codec_diag | lua_digest | lua_walk | " ..
-    "lua_core",
+  "lua_pool lua_start lua_feed lua_job lua_result | lua_codec lua_codec_diag | lua_digest |" ..
+    " lua_walk | lua_core",
   "main | guard | options | prompt",
 }
 
 ---Sideways: from -> to.
 local arrows = {
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
-  "task -> state", "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool",
-  "lua_core -> lua_codec", "lua_core -> lua_digest", "lua_core -> lua_walk",
+  "task -> state", "state -> alloc", "pool -> supervisor", "worker -> supervisor",
+  "lua_core -> lua_pool", "lua_core -> lua_codec", "lua_core -> lua_digest", "lua_core -> lua_walk",
   "main -> guard", "main -> options", "main -> prompt", "prompt -> guard",
 }
 
 local lua_rooms = {
-  "^codec$", "^encode", "^decode", "^state$", "^task$", "^worker$", "^lua_", "^main$", "^guard$",
-  "^prompt$",
+  "^codec$", "^encode", "^decode", "^fresh$", "^state$", "^task$", "^worker$", "^lua_", "^main$",
+  "^guard$", "^prompt$",
 }
 
 local function set(list)

@@ -1,0 +1,16 @@
+/*
+** alloc.h - memory of a Lua state: small blocks by size class.
+*/
+#ifndef ALLOC_H
+#define ALLOC_H
+
+#include <stddef.h>
+
+typedef struct Alloc Alloc;
+
+Alloc *alloc_new(void); /* for as long as the process lives; or NULL */
+
+/* A lua_Alloc; `a` is an Alloc. */
+void *alloc_for_lua(void *a, void *block, size_t old_size, size_t new_size);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+** alloc_test.c - a Lua state's memory: blocks are apart and keep their bytes.
+** Runs in: the tests.  Owns: an Alloc.  Never: Lua.
+*/
+#include "alloc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIVE = 500, STEPS = 200000, MIB = 1 << 20 };
+
+typedef struct Block {
+  uint8_t *bytes;
+  size_t size;
+  uint8_t mark;
+} Block;
+
+static int passed, failed;                   /* what main reports */
+static uint64_t chance = 88172645463325252U; /* the random numbers' state */
+
+static void check(bool ok, const char *what) {
+  ok ? passed++ : failed++;
+  if (!ok)
+    printf("FAILED: %s\n", what);
+}
+
+static size_t below(size_t n) {
+  chance ^= chance << 13;
+  chance ^= chance >> 7;
+  chance ^= chance << 17;
+  return (size_t)(chance % n);
+}
+
+/* Mostly small, around the classes' ends, and some large. */
+static size_t random_size(void) {
+  switch (below(10)) {
+  case 0:
+    return below(100000);
+  case 1:
+    return 505 + below(16);
+  default:
+    return below(130);
+  }
+}
+
+static bool is_marked(const Block *b, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (b->bytes[i] != b->mark)
+      return false;
+  return true;
+}
+
+/* To another size, 0 included; what both sizes have must stay. */
+static bool resize(Alloc *a, Block *b, size_t size) {
+  size_t both = b->size < size ? b->size : size;
+  enum { LUA_TYPE = 4 }; /* what Lua passes for a new block */
+  size_t old_size = b->bytes == NULL ? LUA_TYPE : b->size;
+  b->bytes = alloc_for_lua(a, b->bytes, old_size, size);
+  b->size = size;
+  if (size == 0)
+    return b->bytes == NULL;
+  bool ok =
+      b->bytes != NULL && (uintptr_t)b->bytes % 16 == 0 && is_marked(b, both);
+  b->mark = (uint8_t)below(256);
+  memset(b->bytes, b->mark, size);
+  return ok;
+}
+
+static void blocks_keep_their_bytes(void) {
+  static Block live[LIVE];
+  Alloc *a = alloc_new();
+  bool ok = a != NULL, whole = true;
+  for (int i = 0; i < STEPS && ok && whole; i++) {
+    Block *b = &live[below(LIVE)];
+    whole = b->bytes == NULL || is_marked(b, b->size);
+    ok = resize(a, b, below(4) == 0 ? 0 : random_size());
+  }
+  check(ok, "every size can be had, aligned, and keeps what was there");
+  check(whole, "no block is written by way of another one");
+  for (int i = 0; i < LIVE; i++)
+    resize(a, &live[i], 0);
+}
+
+static void a_block_given_back_is_the_next_one(void) {
+  Alloc *a = alloc_new();
+  void *first = alloc_for_lua(a, NULL, 0, 40 * MIB);
+  alloc_for_lua(a, first, 40 * MIB, 0);
+  void *second = alloc_for_lua(a, NULL, 0, 39 * MIB);
+  check(second == first, "a large block is used again");
+  memset(second, 7, 39 * MIB);
+  void *third = alloc_for_lua(a, NULL, 0, 40 * MIB);
+  check(third != NULL && third != second, "but not while it is in use");
+  alloc_for_lua(a, second, 39 * MIB, 0);
+  alloc_for_lua(a, third, 40 * MIB, 0);
+  void *small = alloc_for_lua(a, NULL, 0, MIB);
+  check(small != third && small != second, "nor for a much smaller one");
+  alloc_for_lua(a, small, MIB, 0);
+}
+
+int main(void) {
+  blocks_keep_their_bytes();
+  a_block_given_back_is_the_next_one();
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed > 0;
+}
