@@ -108,6 +108,12 @@ static int start(Pool *p, TableShape shape) {
   return -1;
 }
 
+/* TIDEPOOL_SPIN=0: sleep at once, whatever processors are free. */
+static bool may_look(void) {
+  const char *spin = getenv("TIDEPOOL_SPIN");
+  return spin == NULL || strcmp(spin, "0") != 0;
+}
+
 static TableShape shape_of(const PoolSpec *spec) {
   const uint64_t most = 16384 * (uint64_t)GIB; /* of address space, for all */
   uint64_t window = 4 * (uint64_t)GIB;
@@ -115,7 +121,7 @@ static TableShape shape_of(const PoolSpec *spec) {
     window /= 2;
   uint64_t soft = spec->window_bytes / spec->processes;
   return (TableShape){.workers = spec->processes,
-                      .cpus = (uint32_t)sys_cpu_count(),
+                      .cpus = may_look() ? (uint32_t)sys_cpu_count() : 0,
                       .args_bytes = 16 * (uint64_t)GIB,
                       .window_bytes = window,
                       .soft_bytes = soft < 1 << 20 ? 1 << 20 : soft};

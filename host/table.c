@@ -231,7 +231,7 @@ static bool has_free_cpu(const Table *t) {
   uint32_t asleep = 0;
   for (uint32_t i = 0; i < words(t); i++)
     asleep += (uint32_t)__builtin_popcountll(atomic_load(&t->head->idle[i]));
-  return t->shape.workers < t->shape.cpus + asleep;
+  return t->shape.cpus > 0 && t->shape.workers < t->shape.cpus + asleep;
 }
 
 static bool may_spin(Table *t) {

@@ -56,7 +56,7 @@ typedef struct Slot {
 
 typedef struct TableShape {
   uint32_t workers;
-  uint32_t cpus; /* that the pool's processes share */
+  uint32_t cpus; /* that the pool's processes share; 0: never spin */
   uint64_t control_bytes, args_bytes, window_bytes, soft_bytes;
 } TableShape;
 

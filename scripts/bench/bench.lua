@@ -177,14 +177,16 @@ local function case_run(case, rounds)
 end
 
 local function curve_run(curve)
-  local series = {}
-  for _, part in ipairs { curve, curve.also } do
-    local args = {}
-    for _, key in ipairs { "n", "workers", "bytes", "us" } do args[key] = part[key] end
-    local out = run(command_of({ part[1], seconds = 90 }, "ours", args))
-    series[#series + 1] = { name = part[2], points = out.points }
+  local all = {}
+  for _, part in ipairs(curve.series) do
+    if available(part[1]) then
+      local args = { workers = part.workers or 2 }
+      for _, key in ipairs { "n", "bytes", "us" } do args[key] = part[key] end
+      local out = run(command_of({ part[3], seconds = 90 }, part[1], args))
+      all[#all + 1] = { name = part[2], points = out.points }
+    end
   end
-  return series
+  return all
 end
 
 ---- the command line --------------------------------------------------------------------

@@ -9,6 +9,7 @@ local PEERS = "scripts/bench/peers/"
 -- What runs: the command, and a command that succeeds if that can be.
 local programs = {
   ours = { "./tidepool scripts/bench/ours.lua" },
+  sleeping = { "env TIDEPOOL_SPIN=0 ./tidepool scripts/bench/ours.lua" },
   pool = { "/usr/bin/python3 " .. PEERS .. "pool.py pool",
     need = "/usr/bin/python3 -c 'import multiprocessing'",
     title = "Python's multiprocessing.Pool" },
@@ -85,11 +86,11 @@ local cases = {
     peers = { { "pool", n = 200000, goal = ">= 3" } } },
   { "apply", "apply, round trip, idle pool", measure = P50, ours = { n = 10000 },
     limit = "<= 2",
-    peers = { { "pool", n = 2000, goal = "<= 0.0667" }, { "ring", goal = "<= 1.5" }, { "spin" },
-      { "luv" } } },
+    peers = { { "sleeping", goal = "<= 1" }, { "pool", n = 2000, goal = "<= 0.0667" },
+      { "ring", goal = "<= 1.5" }, { "spin" }, { "luv" } } },
   { "apply-busy", "apply, both cores kept busy by others", measure = P50, program = "apply",
     busy = 2, ours = { n = 2000 },
-    peers = { { "pool", n = 500 }, { "ring" }, { "spin" } } },
+    peers = { { "sleeping", goal = "<= 1.1" }, { "pool", n = 500 }, { "ring" }, { "spin" } } },
   { "apply-async", "10^5 apply_async, then get all", measure = ITEMS, program = "async",
     ours = { n = 100000 },
     peers = { { "pool", n = 20000, goal = ">= 40" }, { "luv", goal = ">= 1.5" } } },
@@ -152,11 +153,19 @@ for _, workers in ipairs { 2, 8, 64, 512 } do
   before = { workers = workers, n = n }
 end
 
+-- The series of a curve: its program, its name, and where it ends.
 local curves = {
-  { "curve-items", "items at once: map", x = "items", y = "items/s", n = 10000000, workers = 2,
-    also = { "curve-stream", "imap_unordered", n = 10000000, workers = 2 } },
-  { "curve-payload", "echo of strings", x = "bytes", y = "MB/s", bytes = 64 * MIB, workers = 2 },
-  { "curve-workers", "tasks of 100 us", x = "workers", y = "tasks/s", workers = 512, us = 100 },
+  { "curve-items", "items at once", x = "items", y = "items/s", series = {
+    { "ours", "map", "curve-items", n = 10000000 },
+    { "ours", "imap_unordered", "curve-stream", n = 10000000 },
+    { "pool", "Pool.map", "curve-items", n = 1000000 },
+    { "pool", "Pool.imap_unordered", "curve-stream", n = 100000 } } },
+  { "curve-payload", "echo of strings", x = "bytes", y = "MB/s", series = {
+    { "ours", "tidepool", "curve-payload", bytes = 64 * MIB },
+    { "pool", "Pool", "curve-payload", bytes = 64 * MIB } } },
+  { "curve-workers", "tasks of 100 us", x = "workers", y = "tasks/s", series = {
+    { "ours", "tidepool", "curve-workers", workers = 512, us = 100 },
+    { "pool", "Pool", "curve-workers", workers = 128, us = 100 } } },
 }
 
 return { cases = cases, curves = curves, programs = programs }

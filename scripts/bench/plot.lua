@@ -65,11 +65,12 @@ function plot.write(path, curve, series)
     '<rect width="100%" height="100%" fill="white"/>',
     ('<text x="%d" y="%d" text-anchor="middle">%s</text>'):format((LEFT + WIDTH - RIGHT) // 2,
       HEIGHT - 12, curve.x) }
+  out[#out + 1] = ('<text x="6" y="%d">%s</text>'):format(TOP - 14, curve.y)
   grid(out, axes, place_x, place_y)
   for i, one in ipairs(series) do
     curve_draw(out, one, COLOURS[i], place_x, place_y)
-    out[#out + 1] = ('<text x="%d" y="%d" fill="%s">%s, %s</text>'):format(
-      LEFT + (i - 1) * 200, TOP - 14, COLOURS[i], one.name, curve.y)
+    out[#out + 1] = ('<text x="%d" y="%d" fill="%s">%s</text>'):format(
+      LEFT + 60 + (i - 1) * 130, TOP - 14, COLOURS[i], one.name)
   end
   out[#out + 1] = "</svg>\n"
   local file <close> = assert(io.open(path, "w"))

@@ -186,13 +186,67 @@ def run_nap(make, o):
     pool.end()
 
 
+CURVE_S, REPEATS = 0.3, 3
+
+
+def point(x, amount, body):
+    """The median rate of body, which does `amount`."""
+    rates = []
+    for _ in range(REPEATS):
+        t, n = time.perf_counter(), 0
+        while n == 0 or time.perf_counter() - t < CURVE_S / REPEATS:
+            body()
+            n += 1
+        rates.append(amount * n / (time.perf_counter() - t))
+    print("point", x, "%.6g" % sorted(rates)[REPEATS // 2], flush=True)
+
+
+def steps(most, factor, first=1):
+    while first <= most:
+        yield first
+        first *= factor
+
+
+def run_curve_items(make, o):
+    pool = make(o["workers"])
+    for n in steps(o["n"], 10, 1000):
+        point(n, n, lambda: pool.map(twice, range(n)))
+    pool.end()
+
+
+def run_curve_stream(make, o):
+    pool = make(o["workers"])
+    for n in steps(o["n"], 10, 1000):
+        point(n, n, lambda: eat(pool.imap(twice, (i for i in range(n)), 1), n))
+    pool.end()
+
+
+def run_curve_payload(make, o):
+    pool = make(o["workers"])
+    for size in steps(o["bytes"], 4):
+        text = b"x" * size
+        n = max(4, min(300, (16 << 20) // size))
+        echoes(pool, text, 2)
+        point(size, n * size / 1e6, lambda: echoes(pool, text, n))
+    pool.end()
+
+
+def run_curve_workers(make, o):
+    for workers in steps(o["workers"], 2):
+        pool = make(workers)
+        n = max(500, min(5000, workers * 100))
+        pool.map(nap, [o["us"] * 1e-6] * n)
+        point(workers, n, lambda: pool.map(nap, [o["us"] * 1e-6] * n))
+        pool.end()
+
+
 def main():
     make = {"pool": Pool, "executor": Executor}[sys.argv[1]]
     options = {"workers": 2}
     for word in sys.argv[3:]:
         key, value = word.split("=")
         options[key] = int(value)
-    globals()["run_" + sys.argv[2]](make, options)
+    globals()["run_" + sys.argv[2].replace("-", "_")](make, options)
 
 
 if __name__ == "__main__":
