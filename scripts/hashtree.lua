@@ -42,7 +42,11 @@ local TICK_S = 0.2
 local CODES = { ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r" }
 local BYTES = { n = "\n", r = "\r", ["\\"] = "\\" }
 
+-- To look for single bytes is much faster than a pattern.
 local function escape(name)
+  if not (name:find("\\", 1, true) or name:find("\n", 1, true) or name:find("\r", 1, true)) then
+    return name
+  end
   return (name:gsub("[\\\n\r]", CODES))
 end
 
