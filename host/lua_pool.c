@@ -206,8 +206,11 @@ static bool hooks_raise(lua_State *L) {
 static void run_hooks(lua_State *L, int cancelled) {
   if (!hooks_raise(L))
     return;
-  if (cancelled != 0)
+  if (cancelled != 0) {
+    const Job *j = lua_touserdata(L, cancelled);
     job_abandon(L, cancelled);
+    pool_doom(j->box->pool, j->id);
+  }
   lua_error(L);
 }
 

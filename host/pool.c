@@ -502,6 +502,15 @@ uint64_t pool_revoke(Pool *p, uint64_t job) {
   return items;
 }
 
+void pool_doom(Pool *p, uint64_t job) {
+  bool any = false;
+  for (uint32_t i = 0; i < slots(p); i++)
+    if (p->shadow[i].count > 0 && p->shadow[i].job == job)
+      any |= table_doom(&p->table, i);
+  if (any)
+    supervisor_look(&p->supervisor);
+}
+
 bool pool_is_running(const Pool *p, uint64_t job) {
   for (uint32_t i = 0; i < slots(p); i++)
     if (p->shadow[i].count > 0 && p->shadow[i].job == job &&

@@ -12,6 +12,9 @@
 **                     would be: it does not count as a sleeper
 **   the parent writes look at the stop word
 **   the parent ended  kill everybody, end
+**   a task is doomed  its worker has a moment to end it; then the worker is
+**                     stopped, and killed if it is still at it: a worker that
+**                     is not stopped might just now begin another task
 **   a seat is due     a worker that died without having had a task comes back
 **                     after 0, 1, 2, 4 ... 1000 ms; after max(8, 2 W) starts in
 **                     a row of which none got ready, the pool is broken
@@ -34,6 +37,7 @@
 enum { TAG_CHILDREN, TAG_PARENT, TAG_HOST };
 static const uint64_t MS = 1000000;
 static const uint64_t EARLY_NS = 1000000000; /* a death this soon is early */
+static const uint64_t GRACE_NS = 1000000000; /* for a doomed task */
 static const uint32_t MOST_DELAY_MS = 1000;
 
 typedef struct Seat {
@@ -42,6 +46,9 @@ typedef struct Seat {
   uint32_t delay_ms;
   uint64_t born_ns;
   uint64_t due_ns; /* empty: when to fill it */
+  uint64_t doomed; /* the task it was to end, and by when; 0: none */
+  uint64_t doom_ns;
+  bool stopping; /* it was sent a stop for that */
 } Seat;
 
 typedef struct Sup {
@@ -49,7 +56,7 @@ typedef struct Sup {
   const SupervisorStart *start;
   int children_fd, parent_fd, poll_fd, pid;
   Seat *seat;
-  uint32_t n, alive, failed_starts;
+  uint32_t n, alive, failed_starts, dooms;
 } Sup;
 
 /* ---- birth ---- */
@@ -90,13 +97,67 @@ static void seat_due(Sup *s, uint64_t now) {
   }
 }
 
-static int64_t until_next_seat(const Sup *s) {
-  uint64_t first = UINT64_MAX, now = sys_now_ns();
+static uint64_t next_seat_ns(const Sup *s) {
+  uint64_t first = UINT64_MAX;
   if (s->alive == s->n || table_stopping(&s->table) != STOP_NOT)
-    return SYS_FOREVER;
+    return first;
   for (uint32_t w = 0; w < s->n; w++)
     if (s->seat[w].pid == 0 && s->seat[w].due_ns < first)
       first = s->seat[w].due_ns;
+  return first;
+}
+
+/* ---- doomed tasks ---- */
+
+/* What the parent has given up since we looked. */
+static void note_doomed(Sup *s) {
+  for (uint32_t w = 0; w < s->n; w++) {
+    Seat *seat = &s->seat[w];
+    uint64_t task = table_doomed(&s->table, w);
+    if (task == seat->doomed)
+      continue;
+    s->dooms += seat->doom_ns == 0;
+    seat->doomed = task;
+    seat->doom_ns = sys_now_ns() + GRACE_NS;
+  }
+}
+
+static uint64_t next_doom_ns(const Sup *s) {
+  uint64_t first = UINT64_MAX;
+  for (uint32_t w = 0; w < s->n && s->dooms > 0; w++)
+    if (s->seat[w].doom_ns != 0 && s->seat[w].doom_ns < first)
+      first = s->seat[w].doom_ns;
+  return first;
+}
+
+static void stop_doomed(Sup *s, uint64_t now) {
+  for (uint32_t w = 0; w < s->n && s->dooms > 0; w++) {
+    Seat *seat = &s->seat[w];
+    if (seat->doom_ns == 0 || seat->doom_ns > now)
+      continue;
+    seat->doom_ns = 0;
+    s->dooms--;
+    seat->stopping = seat->pid != 0 && table_is_at(&s->table, w, seat->doomed);
+    if (seat->stopping)
+      sys_stop(seat->pid);
+  }
+}
+
+/* It stands still now. */
+static void execute(Sup *s, uint32_t w) {
+  Seat *seat = &s->seat[w];
+  seat->stopping = false;
+  if (table_is_at(&s->table, w, seat->doomed))
+    sys_kill(seat->pid);
+  else
+    sys_continue(seat->pid);
+}
+
+static int64_t until_next(const Sup *s) {
+  uint64_t seat = next_seat_ns(s), doom = next_doom_ns(s);
+  uint64_t first = seat < doom ? seat : doom, now = sys_now_ns();
+  if (first == UINT64_MAX)
+    return SYS_FOREVER;
   return first <= now ? 0 : (int64_t)(first - now);
 }
 
@@ -161,7 +222,11 @@ static uint32_t seat_of(const Sup *s, int pid) {
 
 static void pass_over(Sup *s, int pid) {
   uint32_t w = seat_of(s, pid);
-  if (w < s->n)
+  if (w == s->n)
+    return;
+  if (s->seat[w].stopping)
+    execute(s, w);
+  else
     table_pass_over(&s->table, w);
 }
 
@@ -171,6 +236,7 @@ static void bury(Sup *s, int pid, int why) {
     sys_reap(pid);
     return;
   }
+  s->seat[w].stopping = false;
   s->seat[w].pid = 0; /* forgotten first: nobody kills a reused number */
   sys_reap(pid);
   s->alive--;
@@ -202,6 +268,7 @@ static void hear_parent(Sup *s) {
   while ((got = sys_receive(s->parent_fd, &byte, 1, NULL, NULL)) > 0)
     continue;
   bool gone = got == 0 || errno != EAGAIN;
+  note_doomed(s);
   if (gone || table_stopping(&s->table) == STOP_NOW)
     kill_workers(s);
   if (gone)
@@ -287,7 +354,7 @@ void supervisor_run(const SupervisorStart *start) {
     uint32_t tags[SYS_MAX_EVENTS];
     if (table_stopping(&s.table) != STOP_NOT && s.alive == 0)
       leave();
-    int n = sys_poll_wait(s.poll_fd, tags, until_next_seat(&s));
+    int n = sys_poll_wait(s.poll_fd, tags, until_next(&s));
     for (int i = 0; i < n; i++) {
       if (tags[i] == TAG_HOST) {
         kill_workers(&s);
@@ -296,6 +363,7 @@ void supervisor_run(const SupervisorStart *start) {
       if (tags[i] == TAG_PARENT)
         hear_parent(&s);
     }
+    stop_doomed(&s, sys_now_ns());
     tend_children(&s);
   }
 }

@@ -66,6 +66,7 @@ void sys_exit(int status); /* at once: no atexit, no flush */
 int sys_pidfd(int pid);    /* readable when it has ended; -1 where unknown */
 bool sys_is_parent(int pid);
 void sys_kill(int pid);
+void sys_stop(int pid);
 void sys_continue(int pid); /* SIGCONT */
 bool sys_has_children(void);
 int sys_wait(int pid, int64_t timeout_ns);      /* reap one child of ours */

@@ -92,6 +92,11 @@ void sys_continue(int pid) {
     kill(pid, SIGCONT);
 }
 
+void sys_stop(int pid) {
+  if (pid > 1)
+    kill(pid, SIGSTOP);
+}
+
 void sys_kill(int pid) {
   if (pid > 1)
     kill(pid, SIGKILL);

@@ -62,6 +62,7 @@ struct Lane {
   TABLE_LINE _Atomic uint64_t out_tail; /* the worker, or repair after it */
   _Atomic uint32_t phase, pid;          /* the worker */
   TABLE_LINE _Atomic uint64_t out_head; /* the parent: completions released */
+  _Atomic uint64_t doomed;              /* the parent: a cell, 0: none */
 };
 
 static uint64_t word_of(SlotState state, uint32_t owner, uint64_t generation) {
@@ -397,6 +398,15 @@ SlotState table_state(const Table *t, uint32_t slot) {
   return state_of(atomic_load(&t->slot[slot].word));
 }
 
+bool table_doom(Table *t, uint32_t i) {
+  uint64_t word = atomic_load(&t->slot[i].word);
+  uint32_t w = owner_of(word);
+  if (state_of(word) != SLOT_CLAIMED || w >= t->shape.workers)
+    return false;
+  atomic_store(&t->lane[w].doomed, cell_of(i, t->generation[i]));
+  return true;
+}
+
 static void take_results(const Table *t, Completion *c) {
   const Slot *s = &t->slot[c->slot];
   uint32_t progress = atomic_load(&s->progress);
@@ -633,6 +643,15 @@ void table_reset_lane(Table *t, uint32_t worker) {
   atomic_store(&t->lane[worker].futex, 1);
   atomic_store(&t->lane[worker].wants_room, 0);
   table_set_phase(t, worker, PHASE_STARTING);
+}
+
+uint64_t table_doomed(const Table *t, uint32_t worker) {
+  return atomic_load(&t->lane[worker].doomed);
+}
+
+bool table_is_at(const Table *t, uint32_t worker, uint64_t cell) {
+  uint64_t word = atomic_load(&t->slot[slot_of(cell)].word);
+  return word == word_of(SLOT_CLAIMED, worker, generation_of(cell));
 }
 
 void table_pass_over(Table *t, uint32_t worker) {

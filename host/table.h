@@ -113,6 +113,9 @@ bool table_acquire(Table *t, uint32_t *slot); /* false: no room just now */
 void table_submit(Table *t, uint32_t slot);
 bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
 SlotState table_state(const Table *t, uint32_t slot);
+/* Nobody wants its results: whoever still runs it after a while may be killed.
+** False: nobody runs it. */
+bool table_doom(Table *t, uint32_t slot);
 bool table_collect(Table *t, Completion *c);
 bool table_has_completions(const Table *t);
 /* Looks for a while, if a processor is free, before the parent sleeps. */
@@ -144,7 +147,9 @@ void table_fail_start(Table *t, const void *error, size_t bytes);
 /* ---- supervisor ---- */
 void table_reset_lane(Table *t, uint32_t worker);
 WorkerPhase table_phase(const Table *t, uint32_t worker);
-bool table_repair(Table *t, uint32_t worker, int why); /* held a task? */
+bool table_repair(Table *t, uint32_t worker, int why);  /* held a task? */
+uint64_t table_doomed(const Table *t, uint32_t worker); /* a task, 0: none */
+bool table_is_at(const Table *t, uint32_t worker, uint64_t task);
 /* It was stopped: no work is brought to it while others sleep. */
 void table_pass_over(Table *t, uint32_t worker);
 void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
