@@ -98,6 +98,7 @@ void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt);
 /* Takes back all of a job that no worker has begun; number of items. */
 uint64_t pool_revoke(Pool *p, uint64_t job);
 bool pool_is_running(const Pool *p, uint64_t job);
+uint32_t pool_busy(const Pool *p);        /* workers that run a chunk */
 bool pool_serial_next(Pool *p, Chunk *c); /* serial: the oldest chunk */
 void pool_free_chunk(Pool *p, Chunk *c);
 
