@@ -45,7 +45,7 @@ so_FLAGS = $(CFLAGS) $(HARD) -fPIC -fno-semantic-interposition
 asan_FLAGS = -O1 -g -fno-omit-frame-pointer $(SANITIZE)
 LINK = -Wl,-z,relro,-z,now $(LDFLAGS)
 
-MODULES = $(filter-out %/meta.lua,$(wildcard lua/tidepool/*.lua))
+MODULES = $(wildcard lua/tidepool/*.lua)
 # What only the program has, the module has not.
 PROGRAM = main.o guard.o options.o prompt.o
 OBJECTS = $(patsubst host/%.c,%.o,$(wildcard host/*.c)) embed.o
@@ -77,7 +77,7 @@ build/$(1)/embed.o: build/embed.c
 build/$(1)/tests.a: $$(addprefix build/$(1)/,$$(filter-out $$(PROGRAM),$$(OBJECTS)))
 	rm -f $$@ && ar rcs $$@ $$^
 build/$(1)/%_test: spec/c/%_test.c build/$(1)/tests.a
-	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -o $$@ $$^ $$(LIBS)
+	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -o $$@ $$(filter %.c %.a,$$^) $$(LIBS)
 -include $$(wildcard build/$(1)/*.d)
 endef
 $(foreach f,host so asan,$(eval $(call flavour,$f)))
@@ -89,13 +89,17 @@ build/asan/tidepool: $(addprefix build/asan/,$(OBJECTS))
 tidepool.so: $(addprefix build/so/,$(filter-out $(PROGRAM),$(OBJECTS)))
 	$(CC) $(so_FLAGS) -shared -Wl,-Bsymbolic $(LINK) -o $@ $^ -lm -ldl
 
-# The folder's own time stamp tells of modules that came or went.
+# The folder's own time stamp tells of modules that came or went. The module
+# meta.lua is its text, for help().
 build/embed.c: $(MODULES) lua/tidepool Makefile
 	@mkdir -p build
 	@{ echo '#include "embed.h"'; \
 	  for f in $(MODULES); do \
 	    echo "static const unsigned char m_$$(basename $$f .lua)[] = {"; \
-	    od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo '0};'; \
+	    case $$f in \
+	      */meta.lua) echo 'return [===['; cat $$f; echo ']===]';; \
+	      *) cat $$f;; \
+	    esac | od -An -v -tu1 | sed 's/[0-9][0-9]*/&,/g'; echo '0};'; \
 	  done; \
 	  echo 'const EmbeddedModule embedded_modules[] = {'; \
 	  for f in $(MODULES); do m=$$(basename $$f .lua); \

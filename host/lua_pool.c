@@ -578,7 +578,8 @@ void open_pools(lua_State *L) {
       {"open", core_open},   {"apply", core_apply},
       {"map", core_map},     {"apply_plain", core_apply_plain},
       {"known", core_known}, {"is_open", f_is_open},
-      {"state", f_state},    {NULL, NULL}};
+      {"state", f_state},    {"look", core_look},
+      {NULL, NULL}};
   luaL_newmetatable(L, POOL_TYPE);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);

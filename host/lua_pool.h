@@ -6,6 +6,7 @@
 ** lua_feed.c   a job's input becomes chunks
 ** lua_job.c    finished chunks become a job's results
 ** lua_result.c what the user holds: AsyncResult and imap's iterator
+** lua_look.c   what there is to see of a pool
 */
 #ifndef LUA_POOL_H
 #define LUA_POOL_H
@@ -188,6 +189,11 @@ bool job_push_error(lua_State *L, int job);  /* false: there is none */
 int job_push_results(lua_State *L, int job); /* how many */
 void set_origin(lua_State *L, int error, int job, uint64_t index,
                 const Finished *f);
+
+/* ---- lua_look.c ---- */
+/* (pool): {state =, name =, busy =, size =, jobs = {{kind =, ...} ...}}, or
+** nothing once it has ended. */
+int core_look(lua_State *L);
 
 /* ---- lua_result.c ---- */
 void open_results(lua_State *L); /* adds to the table on top */

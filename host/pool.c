@@ -511,6 +511,13 @@ void pool_doom(Pool *p, uint64_t job) {
     supervisor_look(&p->supervisor);
 }
 
+uint32_t pool_busy(const Pool *p) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < slots(p); i++)
+    n += p->shadow[i].count > 0 && table_state(&p->table, i) == SLOT_CLAIMED;
+  return n;
+}
+
 bool pool_is_running(const Pool *p, uint64_t job) {
   for (uint32_t i = 0; i < slots(p); i++)
     if (p->shadow[i].count > 0 && p->shadow[i].job == job &&

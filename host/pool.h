@@ -100,6 +100,7 @@ uint64_t pool_revoke(Pool *p, uint64_t job);
 /* What of it is under way may be killed, if it does not end soon. */
 void pool_doom(Pool *p, uint64_t job);
 bool pool_is_running(const Pool *p, uint64_t job);
+uint32_t pool_busy(const Pool *p);        /* workers that run a chunk */
 bool pool_serial_next(Pool *p, Chunk *c); /* serial: the oldest chunk */
 void pool_free_chunk(Pool *p, Chunk *c);
 

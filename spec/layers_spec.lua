@@ -10,8 +10,8 @@ local rows = {
     " check encode encoder encode_error encode_object encode_sorted decode decoder decode_tag" ..
     " scalar",
   "supervisor supervisor_child nursery | worker | pool",
-  "lua_pool lua_start lua_feed lua_job lua_result | lua_codec lua_codec_diag | lua_digest |" ..
-    " lua_walk | lua_core",
+  "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
+    " lua_digest | lua_walk | lua_core",
   "main | guard | options | prompt",
 }
 

@@ -265,6 +265,7 @@ function options.of_call(level, ...)
     window = o.window,
     window_bytes = o.window_bytes,
     keep = o.on_error == "keep",
+    is_quiet = o.progress == false,
     hooks = hooks(o),
   }
 end

@@ -16,6 +16,8 @@ local KIND = { map = 1, imap = 2, imap_unordered = 3 } -- JobKind in lua_pool.h
 
 -- Settings of a pool that its calls inherit.
 local settings = setmetatable({}, { __mode = "k" })
+local last_number = 0
+local next, sort = next, table.sort -- whatever a prompt's user calls `table`
 
 ---@param ... any processes, initializer, initargs; or one table of options
 ---@return tidepool.Pool
@@ -23,8 +25,21 @@ function pool.new(...)
   local o = options.of_pool(2, ...)
   local ok, self = pcall(core.open, o)
   if not ok then error(self, type(self) == "string" and 2 or 0) end
+  last_number = last_number + 1
+  o.number = last_number
   settings[self] = o
   return self
+end
+
+---Pools of this process that have not ended, the oldest first.
+---@return tidepool.Pool[]
+function pool.live()
+  local list = {}
+  for self in next, settings do
+    if core.look(self) then list[#list + 1] = self end
+  end
+  sort(list, function(a, b) return settings[a].number < settings[b].number end)
+  return list
 end
 
 ---- arguments ------------------------------------------------------------------
@@ -119,7 +134,14 @@ local function start(self, kind, f, xs, ...)
   return self, text, label, source, o
 end
 
+---Whether calls that wait draw a progress line if they are not told.
+pool.shows_progress = false
+
 local function run(self, text, label, source, o)
+  if pool.shows_progress and not o.is_quiet then
+    o.hooks = o.hooks or {}
+    o.hooks.progress = o.hooks.progress or require("tidepool.progress").new()
+  end
   return finish(core.map(self, text, label, source, o))
 end
 

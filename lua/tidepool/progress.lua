@@ -41,6 +41,8 @@ end
 
 ---- the line ----------------------------------------------------------------------
 
+local shown -- the line on the screen
+
 ---@class tidepool.ProgressLine
 local Line = {}
 Line.__index = Line
@@ -76,14 +78,19 @@ end
 ---Draws a text of one column per byte, cut to the terminal's width.
 ---@param text string
 function Line:draw(text)
-  self.next, self.drawn = core.now() + EVERY_S, true
+  self.next, self.drawn, shown = core.now() + EVERY_S, true, self
   io.stderr:write("\r", text:sub(1, progress.width() - 1), "\27[K")
 end
 
 ---Takes the line off the screen; to be done before anything else is printed.
 function Line:clear()
   if self.drawn then io.stderr:write "\r\27[K" end
-  self.drawn = false
+  self.drawn, shown = false, nil
+end
+
+---Takes whichever line is on the screen off it.
+function progress.clear()
+  if shown then shown:clear() end
 end
 
 ---A line that is a to-be-closed variable is off the screen whatever happens.
