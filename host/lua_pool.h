@@ -29,10 +29,13 @@ typedef struct PoolBox {
   Runner runner; /* serial mode */
   Job *feeding;  /* jobs with input left, a list */
   uint64_t last_job;
-  uint32_t n_functions; /* in the cache of definitions */
-  uint32_t retries;     /* of a call that says nothing */
-  int pid;              /* of the process that made it */
-  bool failed;          /* its jobs were told that it is terminated or broken */
+  uint32_t n_functions;  /* in the cache of definitions */
+  const char *last_text; /* of these: the last one that was made */
+  Definition *last_function;
+  uint32_t retries;  /* of a call that says nothing */
+  uint32_t unpumped; /* calls since the pool was looked at */
+  int pid;           /* of the process that made it */
+  bool failed;       /* its jobs were told that it is terminated or broken */
 } PoolBox;
 
 /* User values of a pool. */

@@ -81,6 +81,7 @@ static void forget_functions(lua_State *L, PoolBox *box) {
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, POOL_FUNCTIONS);
   lua_replace(L, cache);
+  box->last_text = NULL;
   box->n_functions = 1;
 }
 
@@ -89,6 +90,10 @@ static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
   enum { MOST = 512 };
   size_t bytes;
   const char *text = luaL_checklstring(L, idx, &bytes);
+  if (text == box->last_text) {
+    box->last_function->refs++;
+    return box->last_function;
+  }
   lua_getiuservalue(L, 1, POOL_FUNCTIONS);
   lua_pushvalue(L, idx);
   lua_rawget(L, -2);
@@ -103,6 +108,8 @@ static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
     lua_pushvalue(L, idx);
     lua_pushlightuserdata(L, d);
     lua_rawset(L, -3);
+    box->last_text = text; /* the cache holds on to it */
+    box->last_function = d;
   }
   lua_pop(L, 1);
   d->refs++;
@@ -200,15 +207,17 @@ int core_apply(lua_State *L) {
 
 /* Can this call go straight? */
 static bool is_plain(lua_State *L) {
-  enum { TYPE = lua_upvalueindex(2) };
+  enum { TYPE = lua_upvalueindex(2), MOST_UNPUMPED = 16 };
   if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, TYPE))
     return false;
-  const PoolBox *box = lua_touserdata(L, 1);
+  PoolBox *box = lua_touserdata(L, 1);
   if (box->pool == NULL || box->pid != sys_getpid() ||
       pool_is_serial(box->pool))
     return false;
-  if (pool_has_next(box->pool))
+  if (pool_has_next(box->pool) && ++box->unpumped >= MOST_UNPUMPED) {
+    box->unpumped = 0;
     pool_pump(L, 1);
+  }
   return pool_state(box->pool) == POOL_OPEN &&
          (lua_isnil(L, 3) || lua_istable(L, 3));
 }
