@@ -17,6 +17,7 @@
 #include "lua_codec.h"
 #include "lua_digest.h"
 #include "lua_pool.h"
+#include "lua_rules.h"
 #include "lua_walk.h"
 #include "state.h"
 #include "sys.h"
@@ -170,9 +171,9 @@ static void set_part(lua_State *L, const char *name, lua_CFunction open) {
 
 static void open_core(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"cpu_count", f_cpu_count}, {"now", f_now},   {"getpid", f_getpid},
-      {"sleep", f_sleep},         {"exit", f_exit}, {"worker", f_worker},
-      {"task", f_task},           {NULL, NULL}};
+      {"cpu_count", f_cpu_count}, {"now", f_now},        {"getpid", f_getpid},
+      {"sleep", f_sleep},         {"exit", f_exit},      {"worker", f_worker},
+      {"task", f_task},           {"rules", core_rules}, {NULL, NULL}};
   luaL_newlib(L, functions);
   open_results(L);
   open_pools(L);

@@ -19,8 +19,11 @@
 #include "fresh.h"
 #include "guard.h"
 #include "lua_core.h"
+#include "lua_rules.h"
 #include "options.h"
 #include "prompt.h"
+#include "state.h"
+#include "sys_file.h"
 
 static const char *program = "tidepool"; /* argv[0], for atexit, too */
 
@@ -32,8 +35,13 @@ static bool run_chunk(lua_State *L, int loaded) {
   return guard_report(L, loaded == LUA_OK ? guard_call(L, 0, 0) : loaded);
 }
 
+static int load_file(lua_State *L, const char *file) {
+  return luaL_loadfilex(L, file, rules_mode(L));
+}
+
 static bool run_text(lua_State *L, const char *text, const char *name) {
-  return run_chunk(L, luaL_loadbuffer(L, text, strlen(text), name));
+  return run_chunk(
+      L, luaL_loadbufferx(L, text, strlen(text), name, rules_mode(L)));
 }
 
 /* `mod` or `g=mod`; of "mod-v2" the global is "mod". */
@@ -61,7 +69,7 @@ static bool run_init(lua_State *L) {
   if (init == NULL)
     return true;
   if (init[0] == '@')
-    return run_chunk(L, luaL_loadfile(L, init + 1));
+    return run_chunk(L, load_file(L, init + 1));
   return run_text(L, init, name);
 }
 
@@ -80,23 +88,99 @@ static int push_arguments(lua_State *L) {
   return (int)n;
 }
 
+/* (name, argument): calls tidepool.cli's function with the argument and the
+** program's file. */
+static int call_cli(lua_State *L) {
+  char file[PATH_MAX];
+  ssize_t n = readlink("/proc/self/exe", file, sizeof file);
+  luaL_requiref(L, CORE_MODULE, luaopen_tidepool, 0);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tidepool.cli");
+  lua_call(L, 1, 1);
+  lua_pushvalue(L, 1);
+  lua_gettable(L, -2);
+  lua_pushvalue(L, 2);
+  lua_pushlstring(L, file, n > 0 ? (size_t)n : 0);
+  lua_call(L, 2, 2);
+  return 2;
+}
+
+/* The loader of a module; as with a file, what is wrong has no traceback. */
+static int load_module(lua_State *L, const char *module) {
+  lua_pushcfunction(L, call_cli);
+  lua_pushliteral(L, "find");
+  lua_pushstring(L, module);
+  int status = guard_call(L, 2, 2);
+  if (status != LUA_OK)
+    return status;
+  bool found = !lua_isnil(L, -2);
+  lua_remove(L, found ? -1 : -2);
+  return found ? LUA_OK : LUA_ERRFILE;
+}
+
 static bool run_script(lua_State *L, const Options *o, char **argv) {
-  const char *file = o->script_is_file ? argv[o->script] : NULL;
-  int status = luaL_loadfile(L, file);
+  int status = o->kind == SCRIPT_MODULE ? load_module(L, o->module)
+               : o->kind == SCRIPT_FILE ? load_file(L, argv[o->script])
+                                        : load_file(L, NULL);
   if (status == LUA_OK)
     status = guard_call(L, push_arguments(L), LUA_MULTRET);
   return guard_report(L, status);
+}
+
+static bool list_scripts(lua_State *L) {
+  lua_pushcfunction(L, call_cli);
+  lua_pushliteral(L, "list");
+  lua_pushinteger(L, sys_columns(STDOUT_FILENO));
+  return guard_report(L, guard_call(L, 2, 0));
+}
+
+static bool check_files(lua_State *L, char **files) {
+  bool ok = true;
+  for (; *files != NULL; files++) {
+    const char *file = strcmp(*files, "-") == 0 ? NULL : *files;
+    ok &= guard_report(L, load_file(L, file));
+    lua_settop(L, 0);
+  }
+  return ok;
+}
+
+/* A folder of -I goes into package[field], `at` bytes from its begin. */
+static void add_folder(lua_State *L, const char *field, const char *templates,
+                       const char *folder, size_t *at) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, field);
+  const char *before = luaL_optstring(L, -1, "");
+  size_t len = strlen(before);
+  *at = *at < len ? *at : len;
+  lua_pushlstring(L, before, *at);
+  *at += strlen(luaL_gsub(L, templates, "\1", folder));
+  lua_pushstring(L, before + lua_rawlen(L, -2));
+  lua_concat(L, 3);
+  lua_setfield(L, -3, field);
+  lua_settop(L, -4);
+}
+
+/* Before what LUA_PATH and LUA_INIT made of the paths. */
+static void add_folders(lua_State *L, const Options *o, char **argv) {
+  size_t in_path = 0, in_cpath = 0;
+  for (int i = 1; i < o->end; i++) {
+    char letter = argv[i][1];
+    const char *value = options_value(argv, &i);
+    if (letter == 'I') {
+      add_folder(L, "path", "\1/?.lua;\1/?/init.lua;", value, &in_path);
+      add_folder(L, "cpath", "\1/?.so;", value, &in_cpath);
+    }
+  }
 }
 
 /* What has an effect in its place: -e, -l and -W. */
 static bool run_options(lua_State *L, const Options *o, char **argv) {
   for (int i = 1; i < o->end; i++) {
     char letter = argv[i][1];
+    const char *value = options_value(argv, &i);
     if (letter == 'W')
       lua_warning(L, "@on", 0);
-    if (letter != 'e' && letter != 'l' && letter != 'j')
-      continue;
-    const char *value = options_value(argv, &i);
     if (letter == 'e' && !run_text(L, value, "=(command line)"))
       return false;
     if (letter == 'l' && !run_require(L, value))
@@ -158,6 +242,7 @@ static void set_arg(lua_State *L, int argc, char **argv, int script) {
 static bool run_all(lua_State *L, const Options *o, char **argv) {
   if (!o->no_environment && !run_init(L))
     return false;
+  add_folders(L, o, argv);
   if (!run_options(L, o, argv))
     return false;
   if (o->script != 0 && !run_script(L, o, argv))
@@ -166,7 +251,7 @@ static bool run_all(lua_State *L, const Options *o, char **argv) {
     prompt_run(L);
   } else if (o->script == 0 && !o->statement && !o->lua_version) {
     if (!isatty(STDIN_FILENO))
-      return run_chunk(L, luaL_loadfile(L, NULL));
+      return run_chunk(L, load_file(L, NULL));
     show_lua_version();
     prompt_run(L);
   }
@@ -181,10 +266,15 @@ static bool run_program(lua_State *L, const Options *o, int argc, char **argv) {
     lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
   }
   open_libraries(L);
+  rules_set(L, o->strict ? "s" : "");
+  rules_set(L, o->text_only ? "t" : "");
   set_arg(L, argc, argv, o->script);
   lua_gc(L, LUA_GCRESTART);
   lua_gc(L, LUA_GCGEN, 0, 0);
-  return o->versions ? show_versions(L) : run_all(L, o, argv);
+  return o->versions ? show_versions(L)
+         : o->list   ? list_scripts(L)
+         : o->files  ? check_files(L, argv + o->files)
+                     : run_all(L, o, argv);
 }
 
 /* main under lua_pcall: argc, argv -> whether all went well. */

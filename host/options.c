@@ -10,10 +10,12 @@
 #include <string.h>
 
 const char options_usage[] =
-    "usage: %s [options] [script [args]]\n"
+    "usage: %s [options] [script | -m mod] [args]\n"
     "  -e stat    run the Lua text 'stat'\n"
     "  -l mod     require 'mod' into the global 'mod'\n"
     "  -l g=mod   require 'mod' into the global 'g'\n"
+    "  -m mod     end of the options, run module 'mod' as the script\n"
+    "  -I dir     look for modules in 'dir' first\n"
     "  -i         go on at the prompt after the script\n"
     "  -v         show the version of Lua\n"
     "  -E         ignore LUA_INIT, LUA_PATH and LUA_CPATH\n"
@@ -21,10 +23,16 @@ const char options_usage[] =
     "  -j N       workers of a pool that does not say how many\n"
     "  --         end of the options\n"
     "  -          end of the options, run standard input\n"
-    "  --help     show this text and exit\n"
-    "  --version  show the versions of all parts and exit\n";
+    "  --strict        undeclared globals are errors\n"
+    "  --text-only     refuse binary chunks\n"
+    "  --check file... parse the files, run nothing\n"
+    "  --list          list the job scripts, which -m finds\n"
+    "  --help          show this text and exit\n"
+    "  --version       show the versions of all parts and exit\n";
 
 const char *options_value(char **argv, int *i) {
+  if (strchr("eIjlm", argv[*i][1]) == NULL)
+    return NULL;
   const char *value = argv[*i] + 2;
   if (*value != '\0')
     return value;
@@ -42,19 +50,32 @@ static bool set_processes(const char *digits) {
   return n >= 1 && n <= INT_MAX && setenv("TIDEPOOL_PROCESSES", digits, 1) == 0;
 }
 
-static const char *parse_long(Options *o, const char *name) {
-  if (strcmp(name, "--help") == 0)
-    o->help = true;
-  else if (strcmp(name, "--version") == 0)
-    o->versions = true;
-  else
-    return "unrecognized option '%s'";
-  return NULL;
+static const char unknown[] = "unrecognized option '%s'";
+static const char incomplete[] = "'%s' needs argument";
+
+static const char *parse_long(Options *o, char **argv, int i) {
+  const struct {
+    const char *name;
+    bool *flag;
+  } flags[] = {{"--help", &o->help},
+               {"--version", &o->versions},
+               {"--list", &o->list},
+               {"--strict", &o->strict},
+               {"--text-only", &o->text_only}};
+  for (size_t k = 0; k < sizeof flags / sizeof *flags; k++)
+    if (strcmp(argv[i], flags[k].name) == 0) {
+      *flags[k].flag = true;
+      return NULL;
+    }
+  if (strcmp(argv[i], "--check") != 0)
+    return unknown;
+  o->files = i + 1;
+  return argv[i + 1] != NULL ? NULL : incomplete;
 }
 
 static const char *parse_letter(Options *o, const char *letter) {
   if (letter[1] != '\0')
-    return "unrecognized option '%s'";
+    return unknown;
   switch (letter[0]) {
   case 'i':
     o->interactive = o->lua_version = true;
@@ -68,7 +89,7 @@ static const char *parse_letter(Options *o, const char *letter) {
   case 'W':
     return NULL;
   default:
-    return "unrecognized option '%s'";
+    return unknown;
   }
 }
 
@@ -76,12 +97,18 @@ static const char *parse_letter(Options *o, const char *letter) {
 static const char *parse_option(Options *o, char **argv, int *i) {
   switch (argv[*i][1]) {
   case '-':
-    return parse_long(o, argv[*i]);
+    return parse_long(o, argv, *i);
   case 'e':
     o->statement = true;
-    return options_value(argv, i) ? NULL : "'%s' needs argument";
+    return options_value(argv, i) ? NULL : incomplete;
   case 'l':
-    return options_value(argv, i) ? NULL : "'%s' needs argument";
+  case 'I':
+    return options_value(argv, i) ? NULL : incomplete;
+  case 'm':
+    o->kind = SCRIPT_MODULE;
+    o->module = options_value(argv, i);
+    o->script = *i;
+    return o->module ? NULL : incomplete;
   case 'j':
     return set_processes(options_value(argv, i))
                ? NULL
@@ -91,18 +118,22 @@ static const char *parse_option(Options *o, char **argv, int *i) {
   }
 }
 
+/* Are the options over at argv[i], for there is what they are for? */
+static bool find_script(Options *o, char **argv, int i) {
+  bool bare = strcmp(argv[i], "-") == 0, last = strcmp(argv[i], "--") == 0;
+  if (argv[i][0] == '-' && !bare && !last)
+    return false;
+  o->kind = bare ? SCRIPT_INPUT : SCRIPT_FILE;
+  o->script = argv[i + last] != NULL ? i + last : 0;
+  return true;
+}
+
 Options options_parse(int argc, char **argv) {
   Options o = {.end = argc};
   for (int i = 1; i < argc; i++) {
-    bool bare = strcmp(argv[i], "-") == 0, last = strcmp(argv[i], "--") == 0;
-    if (argv[i][0] != '-' || bare || last) {
-      o.end = i;
-      o.script = i + last < argc ? i + last : 0;
-      o.script_is_file = !bare;
-      break;
-    }
     int here = i;
-    if ((o.bad = parse_option(&o, argv, &i)) != NULL) {
+    if (find_script(&o, argv, i) ||
+        (o.bad = parse_option(&o, argv, &i)) != NULL || o.module || o.files) {
       o.end = here;
       break;
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "guard.h"
+#include "lua_rules.h"
 
 static void show_prompt(lua_State *L, bool first) {
   const char *prompt = first ? "> " : ">> ";
@@ -47,7 +48,7 @@ static bool read_line(lua_State *L, bool first) {
 static int load_line(lua_State *L) {
   size_t len;
   const char *line = lua_tolstring(L, 1, &len);
-  return luaL_loadbuffer(L, line, len, "=stdin");
+  return luaL_loadbufferx(L, line, len, "=stdin", rules_mode(L));
 }
 
 /* The chunk `return <line>`, or false and nothing pushed. */

@@ -38,6 +38,7 @@ int sys_file_stat(int fd, SysStat *st);
 int sys_file_stat_at(int at, const char *name, bool follow, SysStat *st);
 void sys_file_sequential(int fd); /* a hint: will be read once, in order */
 void sys_file_close(int fd);
+int sys_columns(int fd); /* of a terminal; 0: it is none, or does not say */
 
 /* A folder: a last component that is a link is refused unless `follow`. */
 int sys_file_open_dir(int at, const char *name, bool follow);

@@ -1,56 +1,17 @@
 -- cli_spec.lua - the program on its command line: whole output, whole status.
 
-local bin = os.getenv("TIDEPOOL_BIN") or "./tidepool"
+local command = require "spec.support.command"
 
-local function slurp(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  os.remove(path)
-  return text
-end
-
-local function temporary(text)
-  local path = os.tmpname()
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-  return path
-end
-
----Run a shell line, in which `tidepool` is the program under test, with `input` on its standard
----input; returns what it printed, its messages (without the name of the program) and its status.
-local function sh(line, input)
-  local in_path, err_path = temporary(input or ""), os.tmpname()
-  local env = "unset LUA_INIT LUA_INIT_5_4 LUA_PATH LUA_PATH_5_4 LUA_CPATH LUA_CPATH_5_4\n"
-  local tidepool = "tidepool() { timeout -k 1 30 " .. bin .. ' "$@"; }\n'
-  local script = temporary(env .. tidepool .. line .. "\n")
-  local pipe = io.popen(("sh %s <%s 2>%s; echo $?"):format(script, in_path, err_path))
-  local out = pipe:read("a")
-  pipe:close()
-  os.remove(script)
-  os.remove(in_path)
-  local err = slurp(err_path):gsub(bin:gsub("%p", "%%%0"), "tidepool")
-  local text, status = out:match("^(.*)%f[%d](%d+)\n$")
-  return text, err, math.tointeger(tonumber(status))
-end
-
-local function assert_run(line, input, out, err, status)
-  local got_out, got_err, got_status = sh(line, input)
-  assert.equal(err, got_err)
-  assert.equal(out, got_out)
-  assert.equal(status, got_status)
-end
-
-local function prints(line, out, input) assert_run(line, input, out, "", 0) end
-
-local function fails(line, err, input) assert_run(line, input, "", err, 1) end
+local bin, sh, assert_run, prints, fails, with_script =
+  command.bin, command.sh, command.runs, command.prints, command.fails, command.with_script
 
 local usage = [=[
-usage: tidepool [options] [script [args]]
+usage: tidepool [options] [script | -m mod] [args]
   -e stat    run the Lua text 'stat'
   -l mod     require 'mod' into the global 'mod'
   -l g=mod   require 'mod' into the global 'g'
+  -m mod     end of the options, run module 'mod' as the script
+  -I dir     look for modules in 'dir' first
   -i         go on at the prompt after the script
   -v         show the version of Lua
   -E         ignore LUA_INIT, LUA_PATH and LUA_CPATH
@@ -58,17 +19,13 @@ usage: tidepool [options] [script [args]]
   -j N       workers of a pool that does not say how many
   --         end of the options
   -          end of the options, run standard input
-  --help     show this text and exit
-  --version  show the versions of all parts and exit
+  --strict        undeclared globals are errors
+  --text-only     refuse binary chunks
+  --check file... parse the files, run nothing
+  --list          list the job scripts, which -m finds
+  --help          show this text and exit
+  --version       show the versions of all parts and exit
 ]=]
-
----Run `line` with a script file in $S.
-local function with_script(text, check, line, ...)
-  local path = temporary(text)
-  local ok, err = pcall(check, "S=" .. path .. "; " .. line, ...)
-  os.remove(path)
-  if not ok then error(err, 0) end
-end
 
 describe("tidepool --help", function()
   it("prints the options and ends well", function()

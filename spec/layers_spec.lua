@@ -11,16 +11,17 @@ local rows = {
     " scalar",
   "supervisor supervisor_child nursery | worker | pool",
   "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
-    " lua_digest | lua_walk | lua_core",
+    " lua_digest | lua_walk | lua_rules | lua_core",
   "main | guard | options | prompt",
 }
 
 ---Sideways: from -> to.
 local arrows = {
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
-  "task -> state", "state -> alloc", "pool -> supervisor", "worker -> supervisor",
-  "lua_core -> lua_pool", "lua_core -> lua_codec", "lua_core -> lua_digest", "lua_core -> lua_walk",
-  "main -> guard", "main -> options", "main -> prompt", "prompt -> guard",
+  "task -> state", "state -> alloc",
+  "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool", "lua_core -> lua_codec",
+  "lua_core -> lua_digest", "lua_core -> lua_walk", "lua_core -> lua_rules", "main -> guard",
+  "main -> options", "main -> prompt", "prompt -> guard",
 }
 
 local lua_rooms = {

@@ -193,7 +193,7 @@ end
 
 local function encode_brief(o, level)
   local brief = {
-    path = package.path, cpath = package.cpath,
+    path = package.path, cpath = package.cpath, rules = core.rules(),
     scripts = read_scripts(o.scripts or {}, level + 1),
     initializer = define(o, "initializer", level + 1),
     finalizer = define(o, "finalizer", level + 1),

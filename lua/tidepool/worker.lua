@@ -42,6 +42,7 @@ end
 
 -- Returns the finalizer, or nil.
 function worker.start(brief)
+  core.rules(brief.rules) -- by now tidepool.functions has a `load` that takes bytecode
   package.path, package.cpath = brief.path, brief.cpath
   if core.worker() then os.exit = core.exit end -- luacheck: ignore
   use_loaders(brief)
