@@ -1,14 +1,15 @@
 /*
 ** frame.h - one item in a task's bytes: a count, then so many values.
 ** Arguments and results look alike.  A failure stands where a count would:
-** FRAME_FAILURE, then FAILURE_VALUES values: kind, message, traceback, value.
+** FRAME_FAILURE, then FAILURE_VALUES values: kind, message, traceback, input,
+** value.
 */
 #ifndef FRAME_H
 #define FRAME_H
 
 #include "buf.h"
 
-enum { FRAME_FAILURE = -1, FRAME_BAD = -2, FAILURE_VALUES = 4 };
+enum { FRAME_FAILURE = -1, FRAME_BAD = -2, FAILURE_VALUES = 5 };
 
 enum { FRAME_LONG = 254 }; /* counts from here on take four bytes more */
 

@@ -37,11 +37,26 @@ bool guard_ends_with(const char *s, size_t len, const char *tail) {
   return len >= n && memcmp(s + len - n, tail, n) == 0;
 }
 
+/* What an object says of itself with all that is known, given the traceback;
+** false and nothing pushed if it has no such method. */
+static bool push_report(lua_State *L) {
+  if (luaL_getmetafield(L, 1, "__report") == LUA_TNIL)
+    return false;
+  lua_pushvalue(L, 1);
+  luaL_traceback(L, L, NULL, 1);
+  if (lua_pcall(L, 2, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TSTRING)
+    return true;
+  lua_pop(L, 1);
+  return false;
+}
+
 /* The message handler of every call from here. */
 static int m_describe(lua_State *L) {
   size_t len;
   const char *message = lua_tolstring(L, 1, &len);
   if (message == NULL) {
+    if (push_report(L))
+      return 1;
     if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
       return 1;
     message =

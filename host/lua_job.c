@@ -12,6 +12,7 @@
 
 #include "codec.h"
 #include "frame.h"
+#include "glimpse.h"
 #include "head.h"
 #include "lua_pool.h"
 #include "state.h"
@@ -32,7 +33,8 @@ void push_error(lua_State *L, const char *kind, const char *message) {
 }
 
 void wrap_failure(lua_State *L) {
-  static const char *const fields[] = {"kind", "message", "traceback", "value"};
+  static const char *const fields[] = {"kind", "message", "traceback", "input",
+                                       "value"};
   int first = lua_gettop(L) - FAILURE_VALUES + 1;
   lua_createtable(L, 0, 10);
   for (int i = 0; i < FAILURE_VALUES; i++) {
@@ -63,6 +65,17 @@ void set_origin(lua_State *L, int error, int job, uint64_t index,
   set_integer(L, error, "attempt", attempt);
 }
 
+/* What the item was, from the arguments that are still there. */
+static void set_input(lua_State *L, int error, const Pool *p, const Chunk *c,
+                      uint64_t index) {
+  char input[GLIMPSE_ROOM];
+  const uint8_t *args = pool_arguments(p, c);
+  size_t at = frame_skip(args, c->bytes, (uint32_t)(index - c->first));
+  glimpse_frame(args + at, c->bytes - at, input, sizeof input);
+  lua_pushstring(L, input[0] != '\0' ? input : NULL);
+  lua_setfield(L, error, "input");
+}
+
 static void push_lost(lua_State *L, int job, uint64_t index,
                       const Finished *f) {
   int number = sys_why_signal(f->why), status = sys_why_status(f->why);
@@ -89,6 +102,8 @@ static void push_lost(lua_State *L, int job, uint64_t index,
   lua_pop(L, 1);
   int error = lua_gettop(L);
   set_origin(L, error, job, index, f);
+  const Job *j = lua_touserdata(L, job);
+  set_input(L, error, j->box->pool, &f->chunk, index);
   if (number > 0) {
     set_integer(L, error, "signal", number);
   } else {

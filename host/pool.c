@@ -440,9 +440,12 @@ bool pool_next(Pool *p, Finished *f) {
   return true;
 }
 
+const uint8_t *pool_arguments(const Pool *p, const Chunk *c) {
+  return (c->room > 0 ? p->table.args.base + c->at : c->heap) + c->from;
+}
+
 static void run_rest(Pool *p, Chunk c, uint32_t used, uint32_t attempt) {
-  uint8_t *base = c.room > 0 ? p->table.args.base + c.at : c.heap;
-  size_t skipped = frame_skip(base + c.from, c.bytes, used);
+  size_t skipped = frame_skip(pool_arguments(p, &c), c.bytes, used);
   c.from += skipped;
   c.bytes -= skipped;
   c.first += used;

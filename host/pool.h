@@ -92,6 +92,8 @@ int pool_submit(Pool *p, Draft *d, Chunk chunk);
 /* ---- collecting ---- */
 bool pool_has_next(const Pool *p); /* perhaps */
 bool pool_next(Pool *p, Finished *f);
+/* Of a chunk that is not settled yet: its `bytes` of items. */
+const uint8_t *pool_arguments(const Pool *p, const Chunk *c);
 /* The first `used` items are settled; what is left runs again, its first
 ** item for the `attempt`th time. */
 void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt);

@@ -12,6 +12,7 @@
 
 #include "codec.h"
 #include "frame.h"
+#include "glimpse.h"
 #include "state.h"
 #include "sys.h"
 
@@ -101,8 +102,10 @@ static int put_failure(lua_State *L, Buf *out) {
   return -1;
 }
 
-/* Stack: the error of a lua_pcall. Leaves kind, message, traceback, value. */
-static void explain(lua_State *L, int status, const char *kind) {
+/* Stack: the error of a lua_pcall. Leaves kind, message, traceback, input,
+** value. */
+static void explain(lua_State *L, int status, const char *kind,
+                    const char *input) {
   int error = lua_gettop(L);
   lua_pushnil(L); /* traceback */
   if (status == LUA_ERRRUN && lua_type(L, error) == LUA_TTABLE) {
@@ -115,8 +118,9 @@ static void explain(lua_State *L, int status, const char *kind) {
   lua_pushstring(L, kind);
   lua_insert(L, error); /* kind value traceback message */
   lua_insert(L, -2);    /* kind value message traceback */
-  lua_pushvalue(L, -3); /* kind value message traceback value */
-  lua_remove(L, -4);
+  lua_pushstring(L, input);
+  lua_pushvalue(L, -4); /* kind value message traceback input value */
+  lua_remove(L, -5);
 }
 
 /* ---- the function ---- */
@@ -192,7 +196,7 @@ typedef struct Run {
   Task *task;
   Buf *out;
   TaskMeter meter;
-  size_t at; /* in args */
+  size_t at, size; /* of the item, in args */
   enum { DECODING, CALLING, ENCODING } stage;
   bool failed; /* an item did */
 } Run;
@@ -203,15 +207,18 @@ static int widened(Run *run) {
 }
 
 static void fail_item(lua_State *L, Run *run, int status, const char *kind) {
+  const Task *t = run->task;
+  char input[GLIMPSE_ROOM];
+  glimpse_frame(t->args + run->at, t->args_bytes - run->at, input,
+                sizeof input);
   run->failed = true;
-  explain(L, status, kind);
+  explain(L, status, kind, input[0] != '\0' ? input : NULL);
   while (put_failure(L, run->out) != 0)
     if (!widened(run)) { /* not even the failure fits: send a short one */
       lua_settop(L, 0);
       lua_pushstring(L, kind);
       lua_pushliteral(L, "the failure is too large to be sent");
-      lua_pushnil(L);
-      lua_pushnil(L);
+      lua_settop(L, FAILURE_VALUES);
       if (put_failure(L, run->out) != 0)
         sys_exit(70); /* repaired as a death: this item is lost, and says so */
       return;
@@ -276,10 +283,10 @@ static int take_arguments(lua_State *L, Run *run) {
   size_t body = 0;
   if (n >= 0 && codec_decode_raw(L, at + used, left - used, &body, n, &options,
                                  &err) == CODEC_OK) {
-    run->at += used + body;
+    run->size = used + body;
     return n;
   }
-  run->at += frame_skip(at, left, 1);
+  run->size = frame_skip(at, left, 1);
   if (n >= 0)
     lua_pushfstring(L, "cannot decode the arguments: %s", err.why);
   else
@@ -319,6 +326,7 @@ static void run_item(lua_State *L, Run *run) {
 }
 
 static void end_item(Run *run) {
+  run->at += run->size;
   run->task->finished++;
   run->runner->items_left--;
   step(run, false);
@@ -361,7 +369,7 @@ static void run_all(lua_State *L, Run *run) {
     run->out->len = atomic_load(run->meter.result_bytes); /* whole items */
     fail_item(L, run, status, run->stage == CALLING ? "error" : "decode");
     if (run->stage == DECODING)
-      run->at = frame_skip(t->args, t->args_bytes, t->finished + 1);
+      run->size = frame_skip(t->args + run->at, t->args_bytes - run->at, 1);
     end_item(run);
   }
 }
@@ -374,6 +382,7 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
     lua_pushvalue(L, error);
     fail_item(L, run, status, kind);
     lua_settop(L, error);
+    run->at += frame_skip(t->args + run->at, t->args_bytes - run->at, 1);
     t->finished++;
     step(run, false);
   }
@@ -433,7 +442,7 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
   lua_pushlightuserdata(L, &text);
   int status = lua_pcall(L, 2, 0, 1);
   if (status != LUA_OK) {
-    explain(L, status, "initializer");
+    explain(L, status, "initializer", NULL);
     put_failure(L, failure);
   }
   lua_settop(L, 0);

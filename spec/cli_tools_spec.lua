@@ -255,6 +255,88 @@ describe("tidepool --list", function()
   end)
 end)
 
+describe("an uncaught error of a task", function()
+  local jobs = [[
+function mark(name)
+  if name == "a.txt" then error("no such picture") end
+  if name == "kill" then os.execute("kill -KILL $PPID") end
+  return name
+end
+]]
+
+  ---The messages of a program that makes a pool and calls `text`, with PID and LINE for numbers.
+  local function message(text, options)
+    local err, status
+    with_folder({ ["jobs.lua"] = jobs, ["main.lua"] = "local tidepool = require 'tidepool'\n" ..
+      "local pool <close> = tidepool.pool { processes = 1, scripts = 'jobs.lua'" ..
+      (options or "") .. " }\n" .. text .. "\n" }, function(line)
+      local _
+      _, err, status = sh(line)
+    end, "cd $D; tidepool main.lua")
+    assert.equal(1, status)
+    return (err:gsub("%(pid %d+%)", "(pid PID)"))
+  end
+
+  it("shows on one line who failed on what and why, then both stacks", function()
+    assert.equal([[
+tidepool: worker 1 (pid PID): item 2 of "mark" (input "a.txt"): jobs.lua:2: no such picture
+stack traceback in the worker:
+	[C]: in function 'error'
+	jobs.lua:2: in function 'mark'
+stack traceback:
+	(...tail calls...)
+	main.lua:3: in main chunk
+	[C]: in ?
+]], message 'pool:map("mark", { 1, "a.txt" })')
+  end)
+
+  it("does so for iterators, whatever their input", function()
+    assert.equal([[
+tidepool: worker 1 (pid PID): item 1 of "mark" (input "a.txt", {x = 3}): jobs.lua:2: no such picture
+stack traceback in the worker:
+	[C]: in function 'error'
+	jobs.lua:2: in function 'mark'
+stack traceback:
+	[C]: in for iterator 'for iterator'
+	main.lua:3: in main chunk
+	[C]: in ?
+]], message 'for _ in pool:imap("mark", function() return "a.txt", { x = 3 } end) do end')
+  end)
+
+  it("adds the input to what it says of a lost worker", function()
+    assert.equal([[
+tidepool: worker 1 (pid PID) was killed by SIGKILL while running item 3 of "mark" (input "kill")
+(the kernel kills with SIGKILL, too, when memory runs out)
+stack traceback:
+	(...tail calls...)
+	main.lua:3: in main chunk
+	[C]: in ?
+]], message 'pool:map("mark", { 1, 2, "kill" }, 3)')
+  end)
+
+  it("names the task in a serial pool", function()
+    assert.matches('^tidepool: item 1 of "mark" %(input "a%.txt"%): ' ..
+      "jobs%.lua:2: no such picture\nstack traceback in the task:\n",
+      message('pool:apply("mark", { "a.txt" })', ", serial = true"))
+  end)
+
+  it("needs no worker, task or stack", function()
+    assert.equal("tidepool: no result within the time given: 0 of 1 items done\n" ..
+      "stack traceback:\n\t[C]: in method 'get'\n\tmain.lua:3: in main chunk\n\t[C]: in ?\n",
+      message "pool:apply_async(tidepool.sleep, { 1 }):get(0)")
+    assert.matches("^tidepool: initializer: main%.lua:3: oops\n" ..
+      "stack traceback in the initializer:\n",
+      message "tidepool.pool(1, function() error 'oops' end):apply('mark', { 1 })")
+  end)
+
+  it("is shown at the prompt, too", function()
+    local _, err = sh("tidepool -i", "require'tidepool'.pool(1):map(error, { 7 })\n")
+
+    assert.matches('^worker 1 %(pid %d+%): item 1 of "error" %(input 7%): 7\n' ..
+      "stack traceback in the worker:\n", err)
+  end)
+end)
+
 describe("modules written in C", function()
   for _, name in ipairs { "lfs", "cjson", "cqueues", "luv", "socket", "lpeg" } do
     local test = package.searchpath(name, package.path) or package.searchpath(name, package.cpath)

@@ -55,6 +55,28 @@ describe("an error of a task", function()
     assert.equal(3, err.index)
   end)
 
+  it("shows the item's arguments", function()
+    local pool <close> = jobs(2)
+
+    assert.equal('"oops"', failure(pool, "fail", { "oops" }).input)
+    assert.is_nil(failure(pool, function() error("oops") end).input)
+    local r = pool:map(function(x)
+      if x == 4 then os.exit(3) end
+      error("oops")
+    end, { 1, "two\n", ("3"):rep(100), 4, { 5 } }, { on_error = "keep", chunksize = 5 })
+    local inputs = {}
+    for i = 1, r.n do inputs[i] = r.errors[i].input end
+    assert.same({ "1", '"two\\n"', '"' .. ("3"):rep(60) .. '"...', "4", "{5}" }, inputs)
+  end)
+
+  it("shows the arguments of each item that an unknown function had", function()
+    local pool <close> = jobs()
+
+    local r = pool:map("no_such_function", { 1, 2, 3 }, { on_error = "keep", chunksize = 3 })
+
+    assert.equal("123", r.errors[1].input .. r.errors[2].input .. r.errors[3].input)
+  end)
+
   it("names a function that was sent by value by its place", function()
     local pool <close> = jobs()
     local line = debug.getinfo(1, "l").currentline + 1

@@ -6,9 +6,9 @@
 local rows = {
   [0] = "buf | embed | glob",
   "sys sys_process | sys_file",
-  "alloc fresh | arena | window | table | digest | walk | frame | state | task | codec head seen" ..
-    " check encode encoder encode_error encode_object encode_sorted decode decoder decode_tag" ..
-    " scalar",
+  "alloc fresh | arena | window | table | digest | walk | frame | glimpse | state | task |" ..
+    " codec head seen check encode encoder encode_error encode_object encode_sorted decode" ..
+    " decoder decode_tag scalar",
   "supervisor supervisor_child nursery | worker | pool",
   "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
     " lua_digest | lua_walk | lua_rules | lua_core",
@@ -18,7 +18,7 @@ local rows = {
 ---Sideways: from -> to.
 local arrows = {
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
-  "task -> state", "state -> alloc",
+  "task -> state", "task -> glimpse", "glimpse -> codec", "glimpse -> frame", "state -> alloc",
   "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool", "lua_core -> lua_codec",
   "lua_core -> lua_digest", "lua_core -> lua_walk", "lua_core -> lua_rules", "main -> guard",
   "main -> options", "main -> prompt", "prompt -> guard",

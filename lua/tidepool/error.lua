@@ -14,15 +14,52 @@ local function quoted(task)
   return task:find "^function <" and task or ("%q"):format(task)
 end
 
+local function item_of(err)
+  return ("item %d of %s"):format(err.index or 1, quoted(err.task))
+end
+
 ---The message; below it who ran what, and the worker's Lua stack, if any.
 function Error:__tostring()
   local text = tostring(self.message)
   if self.signal == SIGKILL then text = text .. HINT end
   if not self.traceback then return text end
   local where = self.kind
-  if self.task then where = ("item %d of %s"):format(self.index or 1, quoted(self.task)) end
+  if self.task then where = item_of(self) end
   if self.worker then where = ("worker %d, %s"):format(self.worker, where) end
   return ("%s\n%s:\n%s"):format(text, where, self.traceback)
+end
+
+-- Calls within the library are nobody's concern.
+local function without_own(traceback)
+  return (traceback:gsub("\n\t%[C%]: in [^\n]* 'tidepool%.core%.[^\n]*", "")
+    :gsub("\n\ttidepool%.%w+%.lua:[^\n]*", ""))
+end
+
+local function item_and_input(err)
+  local input = err.input and (" (input %s)"):format(err.input) or ""
+  if err.kind == "lost" then return input end -- the message has the rest
+  return err.task and item_of(err) .. input or err.traceback and err.kind
+end
+
+---What the program prints when nobody caught the error: who failed on what and why, then the
+---worker's stack and that of the parent.
+---@param traceback string of the parent
+function Error:__report(traceback)
+  local parts, what = {}, item_and_input(self)
+  if self.kind == "lost" then
+    parts[1] = tostring(self.message) .. what
+  else
+    if self.worker then parts[1] = ("worker %d (pid %d)"):format(self.worker, self.pid) end
+    parts[#parts + 1] = what
+    parts[#parts + 1] = tostring(self.message)
+  end
+  local lines = { table.concat(parts, ": ") .. (self.signal == SIGKILL and HINT or "") }
+  if self.traceback then
+    local where = self.worker and "worker" or self.task and "task" or self.kind
+    lines[2] = self.traceback:gsub("^stack traceback", "%0 in the " .. where)
+  end
+  lines[#lines + 1] = without_own(traceback)
+  return table.concat(lines, "\n")
 end
 
 return Error

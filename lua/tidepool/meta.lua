@@ -95,6 +95,7 @@ local tidepool = {}
 ---@field traceback string? the worker's Lua stack
 ---@field index integer? of the item, from 1
 ---@field task string? the function's name
+---@field input string? the item's arguments as a short text
 ---@field worker integer? number of the worker
 ---@field pid integer?
 ---@field attempt integer?

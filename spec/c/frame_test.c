@@ -47,11 +47,11 @@ static void a_full_buffer_takes_no_head(void) {
   check(frame_put(&b, 7) == 0 && b.len == 1, "a short one fits");
 }
 
-/* Two values; none; a failure of four; one string of three bytes. */
+/* Two values; none; a failure of five; one string of three bytes. */
 static void frames_are_skipped(void) {
-  static const uint8_t bytes[] = {2,    1,    2, 0,    255, 1,   0xf6,
+  static const uint8_t bytes[] = {2,    1,    2, 0,    255, 1,   0xf6, 0xf6,
                                   0xf6, 0xf6, 1, 0x43, 'a', 'b', 'c'};
-  static const size_t ends[] = {0, 3, 4, 9, sizeof bytes};
+  static const size_t ends[] = {0, 3, 4, 10, sizeof bytes};
   for (uint32_t n = 0; n < sizeof ends / sizeof *ends; n++)
     check(frame_skip(bytes, sizeof bytes, n) == ends[n],
           "behind the first n frames");
