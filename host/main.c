@@ -23,6 +23,7 @@
 #include "options.h"
 #include "prompt.h"
 #include "state.h"
+#include "sys.h"
 #include "sys_file.h"
 
 static const char *program = "tidepool"; /* argv[0], for atexit, too */
@@ -312,6 +313,7 @@ static void finish_output(int status, void *unused) {
 int main(int argc, char **argv) {
   if (argc > 0 && argv[0][0] != '\0')
     program = argv[0];
+  sys_hold_stdio();
   guard_name(program);
   on_exit(finish_output, NULL);
   lua_State *L = fresh_state();

@@ -79,6 +79,8 @@ int sys_open_cwd(void);                    /* the root when it was deleted */
 void sys_use_cwd(int fd);
 /* Takes both; -1 and the standard input become /dev/null. */
 void sys_use_stdio(int out, int err);
+/* A closed one fails as before, but no file gets its number. */
+void sys_hold_stdio(void);
 int sys_copy_stdio(int fd);                /* /dev/null when it is not open */
 void sys_title(const char *text);          /* what ps shows, 15 bytes */
 size_t sys_environ(char *to, size_t room); /* bytes it takes, NUL between */

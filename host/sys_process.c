@@ -197,6 +197,13 @@ void sys_use_stdio(int out, int err) {
   use_as(err, O_WRONLY, STDERR_FILENO);
 }
 
+void sys_hold_stdio(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 &&
+        open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+      return;
+}
+
 int sys_copy_stdio(int fd) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   return copy >= 0 ? copy : open("/dev/null", O_WRONLY | O_CLOEXEC);

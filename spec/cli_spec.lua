@@ -2,8 +2,9 @@
 
 local command = require "spec.support.command"
 
-local bin, sh, assert_run, prints, fails, with_script =
-  command.bin, command.sh, command.runs, command.prints, command.fails, command.with_script
+local bin, sh, runs, prints, fails = command.bin, command.sh, command.runs, command.prints,
+  command.fails
+local with_script, with_folder = command.with_script, command.with_folder
 
 local usage = [=[
 usage: tidepool [options] [script | -m mod] [args]
@@ -95,7 +96,7 @@ describe("tidepool -e", function()
   end)
 
   it("stops at the first error", function()
-    assert_run([[tidepool -e 'print(1)' -e 'error("no", 0)' -e 'print(2)']], nil, "1\n",
+    runs([[tidepool -e 'print(1)' -e 'error("no", 0)' -e 'print(2)']], nil, "1\n",
       "tidepool: no\nstack traceback:\n\t[C]: in function 'error'\n" ..
       "\t(command line):1: in main chunk\n\t[C]: in ?\n", 1)
   end)
@@ -150,7 +151,7 @@ end)
 
 describe("tidepool -W", function()
   it("turns warnings on", function()
-    assert_run("tidepool -W -e 'warn(1, 2)'", nil, "", "Lua warning: 12\n", 0)
+    runs("tidepool -W -e 'warn(1, 2)'", nil, "", "Lua warning: 12\n", 0)
   end)
 
   it("is off without it", function() prints("tidepool -e 'warn(1)'", "") end)
@@ -256,7 +257,7 @@ end)
 describe("os.exit", function()
   for arg, status in pairs { ["true"] = 0, ["false"] = 1, ["7"] = 7 } do
     it("ends with " .. arg .. " as it says", function()
-      assert_run("tidepool -e 'os.exit(" .. arg .. ", true)'", nil, "", "", status)
+      runs("tidepool -e 'os.exit(" .. arg .. ", true)'", nil, "", "", status)
     end)
   end
 
@@ -290,6 +291,40 @@ describe("standard output", function()
 
   it("may be closed when nothing is printed", function()
     prints("tidepool -e 'x = 1' >&-", "")
+    prints("tidepool -e 'x = 1' <&- >&-", "")
+    prints("tidepool -e 'x = 1' <&- >&- 2>&-", "")
+  end)
+
+  it("that is closed is an error, and no file takes its place", function()
+    with_folder({}, runs, "tidepool -e 'local f = io.open(arg[1], \"w\") print(1)' -e " ..
+      "'io.open(arg[1], \"a\"):write(2)' - $D/file >&- </dev/null; echo $? >&2; cat $D/file; echo",
+      nil, "2\n", "tidepool: cannot write standard output: an earlier write failed\n1\n", 0)
+  end)
+
+  it("does not change the status of a failure", function()
+    runs("tidepool -e 'io.write(1) os.exit(7, true)' >/dev/full", nil, "", "", 7)
+    fails("tidepool -e 'io.write(1) error(\"no\", 0)' 2>&1 >/dev/full | head -n 1 >&2; exit 1",
+      "tidepool: no\n")
+  end)
+
+  for _, option in ipairs { "-v", "--help", "--version", "--list" } do
+    it("is checked with " .. option, function()
+      local _, err, status = sh("tidepool " .. option .. " >/dev/full")
+
+      assert.matches("^tidepool: cannot write standard output: [^\n]*\n$", err)
+      assert.equal(1, status)
+    end)
+  end
+
+  local many = "tidepool -e 'for i = 1, 1e5 do io.write(i) end'"
+
+  it("whose reader is gone kills, as the signal does", function()
+    runs("(" .. many .. "; echo $? >&2) | head -c 3; echo", nil, "123\n", "141\n", 0)
+  end)
+
+  it("whose reader is gone is an error where the signal is ignored", function()
+    runs("trap '' PIPE; (" .. many .. "; echo $? >&2) | head -c 3; echo", nil, "123\n",
+      "tidepool: cannot write standard output: Broken pipe\n1\n", 0)
   end)
 end)
 
@@ -297,7 +332,7 @@ describe("tidepool -i", function()
   local banner = sh("tidepool -v")
 
   local function session(input, out, err, line)
-    assert_run(line or "tidepool -i", input, banner .. out, err or "", 0)
+    runs(line or "tidepool -i", input, banner .. out, err or "", 0)
   end
 
   it("prints values of expressions", function()
@@ -394,11 +429,5 @@ describe("signals", function()
     local _, _, status = sh("tidepool -e '" .. caught_text("INT") .. " error(1)'")
 
     assert.equal(1, status)
-  end)
-end)
-
-describe("modules written in C", function()
-  it("find Lua in the program", function()
-    prints("tidepool -e 'print(type(require\"lfs\".currentdir()))'", "string\n")
   end)
 end)
