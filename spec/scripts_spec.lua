@@ -192,3 +192,13 @@ describe("the job scripts", function()
     assert.is_true(n >= 7)
   end)
 end)
+
+describe("scripts/bench/lua.lua", function()
+  it("prints a row for each case", function()
+    local lines = lines_of("bench/lua.lua", "1", "start", "fib")
+
+    assert.equal(3, #lines)
+    assert.matches("^start +[%d.]+ ms +[%d.]+ ms +[%d.]+  <= 1%.1  %w+$", lines[2])
+    assert.matches("^fib +[%d.]+ ms +[%d.]+ ms +[%d.]+  <= 1%.0  %w+$", lines[3])
+  end)
+end)
