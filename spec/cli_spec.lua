@@ -147,6 +147,11 @@ describe("tidepool -E", function()
     prints("export LUA_INIT='error(1)' LUA_PATH=xxx LUA_CPATH=yyy\n" ..
       "tidepool -E -e 'print(package.path:find\"xxx\", package.cpath:find\"yyy\")'", "nil\tnil\n")
   end)
+
+  it("tells the libraries by LUA_NOENV in the registry", function()
+    prints("tidepool -E -e 'print(debug.getregistry().LUA_NOENV)'", "true\n")
+    prints("tidepool -e 'print(debug.getregistry().LUA_NOENV)'", "nil\n")
+  end)
 end)
 
 describe("tidepool -W", function()
@@ -155,6 +160,11 @@ describe("tidepool -W", function()
   end)
 
   it("is off without it", function() prints("tidepool -e 'warn(1)'", "") end)
+
+  it("is what the control messages @on and @off change", function()
+    runs("tidepool -e 'warn\"@on\" warn\"a\" warn\"@off\" warn\"b\" warn\"@x\"'", nil, "",
+      "Lua warning: a\n", 0)
+  end)
 end)
 
 describe("tidepool -j", function()
@@ -215,6 +225,14 @@ describe("tidepool without a script", function()
 end)
 
 describe("LUA_INIT", function()
+  it("ends the program when it fails", function()
+    local out, err, status = sh("LUA_INIT='error(\"no\")' tidepool -e 'print(1)'")
+
+    assert.equal("", out)
+    assert.matches("^tidepool: LUA_INIT:1: no\nstack traceback:\n", err)
+    assert.equal(1, status)
+  end)
+
   it("runs before everything, with arg", function()
     with_script("print(X)", prints, "LUA_INIT='X=tonumber(arg[1])' tidepool $S 3.2", "3.2\n")
   end)
@@ -234,6 +252,12 @@ describe("LUA_INIT", function()
 end)
 
 describe("uncaught errors", function()
+  it("begin with the program's name as it was called", function()
+    with_folder({}, runs, "ln -s " .. bin .. " $D/nick; cd $D; " ..
+      "./nick -e 'error(\"no\", 0)' 2>&1 | head -n 1; PATH=$D nick nofile", nil, "./nick: no\n",
+      "nick: cannot open nofile: No such file or directory\n", 1)
+  end)
+
   it("show a traceback", function()
     with_script("local function f() error('no') end\nf()", function(line)
       local path = line:match("^S=(%S+);")
@@ -309,7 +333,7 @@ describe("standard output", function()
 
   for _, option in ipairs { "-v", "--help", "--version", "--list" } do
     it("is checked with " .. option, function()
-      local _, err, status = sh("tidepool " .. option .. " >/dev/full")
+      local _, err, status = sh("TIDEPOOL_SCRIPTS=scripts tidepool " .. option .. " >/dev/full")
 
       assert.matches("^tidepool: cannot write standard output: [^\n]*\n$", err)
       assert.equal(1, status)
@@ -330,6 +354,12 @@ end)
 
 describe("tidepool -i", function()
   local banner = sh("tidepool -v")
+
+  it("does not come to the prompt when the script fails", function()
+    runs("tidepool -i -e 'error(\"no\", 0)'", "1\n", banner, "tidepool: no\n" ..
+      "stack traceback:\n\t[C]: in function 'error'\n\t(command line):1: in main chunk\n" ..
+      "\t[C]: in ?\n", 1)
+  end)
 
   local function session(input, out, err, line)
     runs(line or "tidepool -i", input, banner .. out, err or "", 0)
@@ -383,6 +413,13 @@ describe("tidepool -i", function()
 end)
 
 describe("signals", function()
+  it("interrupt where SIGINT was ignored; the second one kills", function()
+    runs("trap '' INT; " .. bin .. " -e 'local pid = io.open(\"/proc/self/stat\"):read(\"n\") " ..
+      "for i = 1, 2 do print(pcall(function() " ..
+      "io.popen(\"kill -INT \" .. pid):close() while true do end end)) end'", nil,
+      "false\t(command line):1: interrupted!\n", "", 130)
+  end)
+
   local die = "local x <close> = setmetatable({}, {__close = function() print \"closed\" end}) " ..
     "local pid = io.open(\"/proc/self/stat\"):read(\"n\") " ..
     "io.popen(\"kill -SIG \" .. pid):close() while true do end"
@@ -429,5 +466,22 @@ describe("signals", function()
     local _, _, status = sh("tidepool -e '" .. caught_text("INT") .. " error(1)'")
 
     assert.equal(1, status)
+  end)
+end)
+
+describe("LUA_PATH", function()
+  it("has the default path where it says ;;, and gives way to LUA_PATH_5_4", function()
+    local default = sh("tidepool -e 'io.write(package.path, \"\\n\")'"):sub(1, -2)
+
+    prints("LUA_PATH='a;;b' tidepool -e 'print(package.path)'", "a;" .. default .. ";b\n")
+    prints("LUA_PATH=a LUA_PATH_5_4=b tidepool -e 'print(package.path)'", "b\n")
+    prints("LUA_CPATH=a LUA_CPATH_5_4=b tidepool -e 'print(package.cpath)'", "b\n")
+  end)
+end)
+
+describe("arg", function()
+  it("goes down to the program's name", function()
+    with_script("print(arg[-3] ~= nil, arg[-4], arg[-2], arg[-1], #arg)", prints,
+      "tidepool -W -E $S a b", "true\tnil\t-W\t-E\t2\n")
   end)
 end)

@@ -225,16 +225,15 @@ X
 end)
 
 describe("tidepool --list", function()
-  local first = "TIDEPOOL_SCRIPTS=$D tidepool --list | grep -w -E "
+  local first = "TIDEPOOL_SCRIPTS=$D tidepool --list | tr -s ' ' | grep -w -E "
 
   it("prints sorted names and first sentences", function()
     with_folder({
       ["zz1.lua"] = "#!/usr/bin/tidepool\n\n-- Does this, e.g.that\n-- and more. Not that.\n-- x\n",
       ["zz2.lua"] = "--[==[ Long one!\n]==]\n-- x", ["zz3.lua"] = "print(1) -- no\n-- Late.\n",
       ["aa.lua"] = "--- zz no stop\n\n-- other\n", ["zz.txt"] = "-- zz",
-    }, prints, first .. "'aa|zz.*'", "aa" .. (" "):rep(10) .. "zz no stop\n" ..
-      "zz1" .. (" "):rep(9) .. "Does this, e.g.that and more.\nzz2" .. (" "):rep(9) ..
-      "Long one!\nzz3\n")
+    }, prints, first .. "'aa|zz.*'",
+      "aa zz no stop\nzz1 Does this, e.g.that and more.\nzz2 Long one!\nzz3\n")
   end)
 
   it("has the scripts of the program's own folder, a user's before them", function()
