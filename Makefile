@@ -11,7 +11,8 @@
 #   make stress          pools whose processes are killed (KILLS=100000)
 #   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
-#   make clean, dist, help
+#   make dist            tidepool-VERSION.tar.gz, of HEAD if this is a checkout
+#   make clean, help
 #
 # LUA_LINK=shared links the program to liblua5.4.so (default: static).
 
@@ -21,12 +22,14 @@ BINDIR = $(PREFIX)/bin
 CMODDIR = $(PREFIX)/lib/lua/5.4
 MANDIR = $(PREFIX)/share/man
 DATADIR = $(PREFIX)/share/tidepool
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(PREFIX)/share/zsh/site-functions
 TREE = $(firstword $(wildcard /usr/include /usr/share))
 SPEC = $(sort $(wildcard spec/*_spec.lua spec/*/*_spec.lua))
 FUZZ_RUNS = 10000000
 KILLS = 100000
 LUA_LINK = static
-CFLAGS = -O2 -g
+CFLAGS ?= -O2 -g
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
   -Wmissing-prototypes -Wwrite-strings -Wpointer-arith
@@ -51,6 +54,11 @@ PROGRAM = main.o guard.o options.o prompt.o
 OBJECTS = $(patsubst host/%.c,%.o,$(wildcard host/*.c)) embed.o
 CTESTS = $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
 RUN = spec/support/run
+SCRIPTS = $(wildcard scripts/*.lua)
+NAME = tidepool-$(VERSION)
+DIST = $(NAME).tar.gz
+SOURCES = $(filter-out .git build tidepool tidepool.so tidepool-%.tar.gz \
+  hashtree.sha512,$(wildcard * .[a-z]*))
 
 all: tidepool tidepool.so
 
@@ -173,24 +181,39 @@ bench: all
 bench-codec: all
 	@./tidepool scripts/bench/codec.lua $(SET)
 
+PUT = install -D -m 644
 install: all install-module
-	install -D tidepool $(DESTDIR)$(BINDIR)/tidepool
-	install -d $(DESTDIR)$(DATADIR)/scripts $(DESTDIR)$(MANDIR)/man1
-	cp -R scripts/. $(DESTDIR)$(DATADIR)/scripts
-	for f in $(wildcard host/*.1); do \
-	  install -m 644 $$f $(DESTDIR)$(MANDIR)/man1; done
+	install -D -t '$(DESTDIR)$(BINDIR)' tidepool
+	install -d '$(DESTDIR)$(MANDIR)/man1'
+	sed 's,/usr/local/share/tidepool,$(DATADIR),' host/tidepool.1 \
+	  >'$(DESTDIR)$(MANDIR)/man1/tidepool.1'
+	$(PUT) -t '$(DESTDIR)$(MANDIR)/man3' host/tidepool.3
+	$(PUT) host/tidepool.bash '$(DESTDIR)$(BASHDIR)/tidepool'
+	$(PUT) host/tidepool.zsh '$(DESTDIR)$(ZSHDIR)/_tidepool'
+	$(PUT) -t '$(DESTDIR)$(DATADIR)/scripts' $(SCRIPTS)
+	$(PUT) lua/tidepool/meta.lua '$(DESTDIR)$(DATADIR)/library/tidepool.lua'
 install-module: tidepool.so
-	install -D -m 644 tidepool.so $(DESTDIR)$(CMODDIR)/tidepool.so
+	$(PUT) -t '$(DESTDIR)$(CMODDIR)' tidepool.so
+# Folders of others stay, and so does what others put into ours.
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/tidepool $(DESTDIR)$(CMODDIR)/tidepool.so
-	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(MANDIR)/man1/tidepool.1
+	rm -f '$(DESTDIR)$(BINDIR)/tidepool' '$(DESTDIR)$(CMODDIR)/tidepool.so' \
+	  '$(DESTDIR)$(MANDIR)/man1/tidepool.1' \
+	  '$(DESTDIR)$(MANDIR)/man3/tidepool.3' \
+	  '$(DESTDIR)$(BASHDIR)/tidepool' '$(DESTDIR)$(ZSHDIR)/_tidepool' \
+	  '$(DESTDIR)$(DATADIR)/library/tidepool.lua' \
+	  $(SCRIPTS:%='$(DESTDIR)$(DATADIR)/%')
+	@rmdir '$(DESTDIR)$(DATADIR)/scripts' '$(DESTDIR)$(DATADIR)/library' \
+	  '$(DESTDIR)$(DATADIR)' 2>/dev/null || :
 
 clean:
 	rm -rf build tidepool tidepool.so hashtree.sha512
 dist:
-	git archive --prefix=tidepool-$(VERSION)/ -o tidepool-$(VERSION).tar.gz HEAD
+	@if [ -e .git ] && git rev-parse -q HEAD >/dev/null; then \
+	  git archive --prefix=$(NAME)/ -o $(DIST) HEAD; \
+	else tar -czf $(DIST) --transform='s,^,$(NAME)/,' $(SOURCES); fi
 
 .PHONY: all help setup setup-test setup-lint run test spec ctest asan lint \
-  fuzz stress bench bench-codec install uninstall clean dist install-module asan-build run-host run-lua run-ctest run-asan
+  fuzz stress bench bench-codec install uninstall clean dist install-module \
+  asan-build run-host run-lua run-ctest run-asan
 .DELETE_ON_ERROR:
 .SECONDARY:
