@@ -22,6 +22,7 @@ enum { DECODE_ROOM = 12 };
 typedef struct Decoder {
   lua_State *L;
   const uint8_t *p, *end, *base;
+  const uint8_t *quick_end; /* before it heads may be read without a look */
   const uint8_t *item; /* the head of the value at work, for errors */
   const CodecOptions *opts;
   CodecError *err;
