@@ -86,6 +86,25 @@ static inline bool at_break(Decoder *d) {
 
 /* --- strings --- */
 
+/* Lua would read it twice; all of the message's last bytes are not at hand. */
+static const char *push_copy(Decoder *d, const char *s, size_t len) {
+  char copy[SHORT_STRING];
+  return lua_pushlstring(d->L, memcpy(copy, s, len), len);
+}
+
+static inline const char *push_string(Decoder *d, size_t len) {
+  const char *s = (const char *)d->p;
+  d->p += len;
+  return len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0
+             ? push_copy(d, s, len)
+             : lua_pushlstring(d->L, s, len);
+}
+
+const char *decode_push_short(Decoder *d, size_t len) {
+  d->p++;
+  return push_string(d, len);
+}
+
 static CodecStatus finish_string(Decoder *d, const Head *head, size_t len) {
   if ((d->flags & CODEC_STRICT) != 0 && head->major == MAJOR_TEXT &&
       !codec_is_utf8((const uint8_t *)lua_tostring(d->L, -1), len))
@@ -143,19 +162,13 @@ static CodecStatus get_chunks(Decoder *d, const Head *head) {
 }
 
 CodecStatus decode_string(Decoder *d, const Head *head) {
-  char copy[SHORT_STRING];
   if (head->info == INFO_OPEN)
     return get_chunks(d, head);
   if (head->arg > (size_t)(d->end - d->p))
     return truncated(d);
-  const char *s = (const char *)d->p;
-  size_t len = (size_t)head->arg;
-  d->p += len;
-  if (len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0)
-    s = memcpy(copy, s, len);
-  lua_pushlstring(d->L, s, len);
+  push_string(d, (size_t)head->arg);
   if (d->in_namespace || (d->flags & CODEC_STRICT) != 0)
-    return finish_string(d, head, len);
+    return finish_string(d, head, (size_t)head->arg);
   return CODEC_OK;
 }
 
@@ -175,19 +188,19 @@ static void push_bulk(lua_State *L) {
 ** The number at *p, of which 9 bytes may be read, without a Head: long arrays
 ** are made of them. Moves *p behind it.
 */
-static ALWAYS_INLINE bool push_number(lua_State *L, const uint8_t **p) {
+static ALWAYS_INLINE bool push_number(lua_State *L, const uint8_t **p,
+                                      unsigned first) {
   uint64_t v;
-  double number;
-  unsigned first = (unsigned)head_once(**p), bytes = 0;
   memcpy(&v, *p + 1, 8);
   v = head_once(__builtin_bswap64(v));
   if (first == (MAJOR_OTHER << 5 | INFO_EIGHT)) {
+    double number;
     memcpy(&number, &v, 8);
     lua_pushnumber(L, number);
     *p += 9;
     return true;
   }
-  unsigned info = first & 31;
+  unsigned info = first & 31, bytes = 0;
   if (first >= MAJOR_BYTES << 5 || info > INFO_EIGHT)
     return false;
   if (info < INFO_ONE)
@@ -208,7 +221,7 @@ static int push_numbers(Decoder *d, int n) {
   lua_State *L = d->L;
   const uint8_t *p = d->p, *end = d->quick_end;
   int i = 0;
-  while (i < n && p < end && push_number(L, &p))
+  while (i < n && p < end && push_number(L, &p, (unsigned)head_once(*p)))
     i++;
   d->p = p;
   d->owed -= (size_t)i;
@@ -275,45 +288,8 @@ CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
 
 /* --- maps --- */
 
-static CodecStatus check_key(Decoder *d, const uint8_t *item) {
-  lua_State *L = d->L;
-  lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-  d->item = item;
-  if (lua_isnil(L, -1))
-    return decode_fail(d, CODEC_KEY, "null as a table key");
-  if (number != number)
-    return decode_fail(d, CODEC_KEY, "NaN as a table key");
-  if ((d->flags & CODEC_STRICT) == 0)
-    return CODEC_OK;
-  lua_pushvalue(L, -1);
-  if (lua_rawget(L, -3) != LUA_TNIL)
-    return decode_fail(d, CODEC_KEY, "a table key that was there before");
-  lua_pop(L, 1);
-  return CODEC_OK;
-}
-
-static CodecStatus get_key(Decoder *d) {
-  const uint8_t *item = d->p;
-  bool strict = (d->flags & CODEC_STRICT) != 0;
-  Head head;
-  d->owed--;
-  CodecStatus status = get_head(d, &head);
-  if (status != CODEC_OK)
-    return status;
-  if (head.major == MAJOR_BYTES || head.major == MAJOR_TEXT)
-    status = decode_string(d, &head);
-  else if (head.major == MAJOR_OTHER &&
-           (head.info == OTHER_NULL || head.info == OTHER_UNDEFINED))
-    return decode_fail(d, CODEC_KEY, "null as a table key");
-  else
-    status = decode_item(d, &head);
-  if (status != CODEC_OK || (head.major <= MAJOR_TEXT && !strict))
-    return status;
-  return check_key(d, item);
-}
-
 static inline CodecStatus get_pair(Decoder *d) {
-  CodecStatus status = get_key(d);
+  CodecStatus status = decode_key(d);
   if (status == CODEC_OK)
     status = decode_value(d);
   if (status == CODEC_OK)
@@ -348,6 +324,7 @@ CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
   CodecStatus status = decode_enter(d);
   if (status != CODEC_OK)
     return status;
+  decode_count_map(d);
   if (head->info == INFO_OPEN)
     status = get_open_map(d, mark);
   else if (head->arg > SIZE_MAX / 2 || !owe(d, 2 * head->arg))
@@ -423,40 +400,27 @@ static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
   }
 }
 
-/* Is the next a string of less than 24 bytes? Its head has one byte. */
-static inline bool is_short(const Decoder *d, size_t *len) {
-  unsigned first = (unsigned)head_once(*d->p);
-  *len = first & 31;
-  return (first >> 6 == MAJOR_BYTES >> 1) && *len < INFO_ONE &&
-         *len < (size_t)(d->end - d->p) && !d->in_namespace;
-}
-
-/* A string in less than 24 bytes, which can be read: its head has one byte. */
-static CodecStatus push_short(Decoder *d, size_t len) {
-  char copy[INFO_ONE];
-  const char *s = (const char *)d->p + 1;
-  d->p += 1 + len;
-  if ((d->flags & CODEC_SHARED_MEMORY) != 0)
-    s = memcpy(copy, s, len);
-  lua_pushlstring(d->L, s, len);
-  return CODEC_OK;
+/* Out of line, or the quick values pay for its registers. */
+static __attribute__((noinline)) CodecStatus get_any(Decoder *d) {
+  Head head;
+  CodecStatus status = get_head(d, &head);
+  return status == CODEC_OK ? get_item(d, &head) : status;
 }
 
 CodecStatus decode_value(Decoder *d) {
   const uint8_t *p = d->p;
-  Head head;
   d->owed--;
-  if (p < d->quick_end) {
-    if (push_number(d->L, &p)) {
-      d->p = p;
-      return CODEC_OK;
-    }
-    size_t len;
-    if (is_short(d, &len))
-      return push_short(d, len);
+  if (p >= d->quick_end)
+    return get_any(d);
+  unsigned first = (unsigned)head_once(*p);
+  if (decode_is_short(d, first)) {
+    decode_push_short(d, first & 31);
+    return CODEC_OK;
   }
-  CodecStatus status = get_head(d, &head);
-  return status == CODEC_OK ? get_item(d, &head) : status;
+  if (!push_number(d->L, &p, first))
+    return get_any(d);
+  d->p = p;
+  return CODEC_OK;
 }
 
 CodecStatus decode_item(Decoder *d, const Head *head) {
@@ -499,7 +463,9 @@ CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
                              CodecError *err) {
   if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
     return err->status = CODEC_OK;
+  Keys keys;
   Decoder d = {
+      .keys = &keys,
       .L = L,
       .p = bytes,
       .end = bytes + size,
@@ -517,9 +483,9 @@ CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
   CodecStatus status = get_message(&d, size, n);
   if (status != CODEC_OK)
     lua_settop(L, d.bottom);
-  else if (d.memo != 0) {
-    lua_remove(L, d.memo);
-    lua_remove(L, d.memo);
+  else if (d.below > 0) {
+    lua_rotate(L, d.bottom + 1, -d.below);
+    lua_pop(L, d.below);
   }
   *used = (size_t)(d.p - bytes);
   err->status = status;

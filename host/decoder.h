@@ -2,8 +2,8 @@
 ** decoder.h - what decode.c and decode_tag.c share; for nobody else.
 **
 ** Stack discipline: frames use relative indices only, because the memo (two
-** tables) slips in below all of them when a message first needs it. Every
-** level makes sure of DECODE_ROOM free slots.
+** tables) and the keys met before slip in below all of them when a message
+** first needs them. Every level makes sure of DECODE_ROOM free slots.
 **
 ** Debt: `owed` is the number of values still due to all open containers. As
 ** each takes a byte at least, a container of n is believed only if the bytes
@@ -16,14 +16,24 @@
 #include "codec.h"
 #include "head.h"
 
-enum { DECODE_ROOM = 12 };
+enum { DECODE_ROOM = 12, KEYS_MOST = 32 };
 #define NO_MARK SIZE_MAX
+
+typedef struct Key {
+  const char *text; /* Lua's, of the string in the slot */
+  size_t len;       /* SIZE_MAX: none yet */
+} Key;
+
+typedef struct Keys {
+  int credit;
+  Key known[KEYS_MOST];
+} Keys;
 
 typedef struct Decoder {
   lua_State *L;
   const uint8_t *p, *end, *base;
   const uint8_t *quick_end; /* before it heads may be read without a look */
-  const uint8_t *item; /* the head of the value at work, for errors */
+  const uint8_t *item;      /* the head of the value at work, for errors */
   const CodecOptions *opts;
   CodecError *err;
   size_t owed;
@@ -32,8 +42,12 @@ typedef struct Decoder {
   size_t strings_from, strings; /* the namespace at work: [from, strings) */
   uint32_t flags;
   int depth, max_depth;
-  int bottom; /* top of the Lua stack before the message */
-  int memo;   /* stack index of the marks; the strings are above it; or 0 */
+  int bottom;  /* top of the Lua stack before the message */
+  int below;   /* slots above it that are not values of the message: */
+  int memo;    /* stack index of the marks; the strings are above it; or 0 */
+  int keys_at; /* stack index of the first of the keys; or 0 */
+  int maps;    /* so far */
+  Keys *keys;
   bool in_namespace;
 } Decoder;
 
@@ -50,8 +64,23 @@ CodecStatus decode_array(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_map(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_enter(Decoder *d);
 
+/* Begins a string of less than 24 bytes so? Its head has this one byte. */
+static inline bool decode_is_short(const Decoder *d, unsigned first) {
+  return first >> 6 == MAJOR_BYTES >> 1 && (first & 31) < INFO_ONE &&
+         (first & 31) < (size_t)(d->end - d->p) && !d->in_namespace;
+}
+
+/* Push that string. */
+const char *decode_push_short(Decoder *d, size_t len);
+
+/* decode_key.c */
+CodecStatus decode_key(Decoder *d);
+void decode_count_map(Decoder *d);
+
 /* decode_tag.c */
 CodecStatus decode_tag(Decoder *d, const Head *head, size_t mark);
+/* The n values on the top go below all of the message. */
+void decode_move_down(Decoder *d, int n);
 void decode_set_mark(Decoder *d, size_t mark);
 CodecStatus decode_add_string(Decoder *d, size_t len);
 CodecStatus decode_big(Decoder *d, bool negative, uint64_t arg);
