@@ -10,8 +10,7 @@
 #include <stdio.h>
 
 enum {
-  SHORT_STRING = 40, /* up to here Lua hashes the bytes, then copies them */
-  BULK_LEAST = 8,    /* arrays of so many elements are built by a closure */
+  BULK_LEAST = 8, /* arrays of so many elements are built by a closure */
   BULK_MOST = 4096,
   STACKED_MOST = 1 << 16,
   PRESIZE_MOST = 1 << 26
@@ -86,23 +85,9 @@ static inline bool at_break(Decoder *d) {
 
 /* --- strings --- */
 
-/* Lua would read it twice; all of the message's last bytes are not at hand. */
-static const char *push_copy(Decoder *d, const char *s, size_t len) {
+const char *decode_push_copy(Decoder *d, const char *s, size_t len) {
   char copy[SHORT_STRING];
   return lua_pushlstring(d->L, memcpy(copy, s, len), len);
-}
-
-static inline const char *push_string(Decoder *d, size_t len) {
-  const char *s = (const char *)d->p;
-  d->p += len;
-  return len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0
-             ? push_copy(d, s, len)
-             : lua_pushlstring(d->L, s, len);
-}
-
-const char *decode_push_short(Decoder *d, size_t len) {
-  d->p++;
-  return push_string(d, len);
 }
 
 static CodecStatus finish_string(Decoder *d, const Head *head, size_t len) {
@@ -166,7 +151,7 @@ CodecStatus decode_string(Decoder *d, const Head *head) {
     return get_chunks(d, head);
   if (head->arg > (size_t)(d->end - d->p))
     return truncated(d);
-  push_string(d, (size_t)head->arg);
+  decode_push_string(d, (size_t)head->arg);
   if (d->in_namespace || (d->flags & CODEC_STRICT) != 0)
     return finish_string(d, head, (size_t)head->arg);
   return CODEC_OK;
@@ -409,12 +394,13 @@ static __attribute__((noinline)) CodecStatus get_any(Decoder *d) {
 
 CodecStatus decode_value(Decoder *d) {
   const uint8_t *p = d->p;
+  size_t len;
   d->owed--;
   if (p >= d->quick_end)
     return get_any(d);
   unsigned first = (unsigned)head_once(*p);
-  if (decode_is_short(d, first)) {
-    decode_push_short(d, first & 31);
+  if (decode_is_string(d, first, &len)) {
+    decode_push_string(d, len);
     return CODEC_OK;
   }
   if (!push_number(d->L, &p, first))

@@ -32,19 +32,19 @@ void decode_count_map(Decoder *d) {
     open_keys(d);
 }
 
-/* The key is short. Its bytes may change: they are compared, then forgotten. */
+/* The bytes of the key may change: they are compared, then forgotten. */
 static void push_known(Decoder *d, size_t len) {
-  const uint8_t *s = d->p + 1;
+  const uint8_t *s = d->p;
   unsigned i =
       (s[0] + 3U * s[(ptrdiff_t)len - 1] + 5U * (unsigned)len) % KEYS_MOST;
   Key *key = &d->keys->known[i];
   if (key->len == len && memcmp(key->text, s, len) == 0) {
     d->keys->credit += HIT;
-    d->p = s + len;
+    d->p += len;
     lua_pushvalue(d->L, d->keys_at + (int)i);
     return;
   }
-  key->text = decode_push_short(d, len);
+  key->text = decode_push_string(d, len);
   key->len = len;
   lua_copy(d->L, -1, d->keys_at + (int)i);
   if ((d->keys->credit -= MISS) < 0)
@@ -90,15 +90,14 @@ static CodecStatus get_any(Decoder *d) {
 }
 
 CodecStatus decode_key(Decoder *d) {
+  size_t len;
   d->owed--;
-  if (d->p >= d->quick_end)
-    return get_any(d);
-  unsigned first = (unsigned)head_once(*d->p);
-  if (!decode_is_short(d, first))
+  if (d->p >= d->quick_end ||
+      !decode_is_string(d, (unsigned)head_once(*d->p), &len))
     return get_any(d);
   if (d->keys_at != 0)
-    push_known(d, first & 31);
+    push_known(d, len);
   else
-    decode_push_short(d, first & 31);
+    decode_push_string(d, len);
   return CODEC_OK;
 }

@@ -16,7 +16,11 @@
 #include "codec.h"
 #include "head.h"
 
-enum { DECODE_ROOM = 12, KEYS_MOST = 32 };
+enum {
+  DECODE_ROOM = 12,
+  KEYS_MOST = 32,
+  SHORT_STRING = 40 /* up to here Lua hashes the bytes, then copies them */
+};
 #define NO_MARK SIZE_MAX
 
 typedef struct Key {
@@ -64,14 +68,28 @@ CodecStatus decode_array(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_map(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_enter(Decoder *d);
 
-/* Begins a string of less than 24 bytes so? Its head has this one byte. */
-static inline bool decode_is_short(const Decoder *d, unsigned first) {
-  return first >> 6 == MAJOR_BYTES >> 1 && (first & 31) < INFO_ONE &&
-         (first & 31) < (size_t)(d->end - d->p) && !d->in_namespace;
+/* Is the next a string, with a head of one or two bytes? Then skip the head. */
+static inline bool decode_is_string(Decoder *d, unsigned first, size_t *len) {
+  unsigned info = first & 31;
+  if (first >> 6 != MAJOR_BYTES >> 1 || info > INFO_ONE || d->in_namespace)
+    return false;
+  const uint8_t *p = d->p + 1;
+  *len = info < INFO_ONE ? info : (size_t)head_once(*p++);
+  if (*len > (size_t)(d->end - p))
+    return false;
+  d->p = p;
+  return true;
 }
 
-/* Push that string. */
-const char *decode_push_short(Decoder *d, size_t len);
+/* Push the string of the next `len` bytes, which are there. */
+const char *decode_push_copy(Decoder *d, const char *s, size_t len);
+static inline const char *decode_push_string(Decoder *d, size_t len) {
+  const char *s = (const char *)d->p;
+  d->p += len;
+  return len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0
+             ? decode_push_copy(d, s, len)
+             : lua_pushlstring(d->L, s, len);
+}
 
 /* decode_key.c */
 CodecStatus decode_key(Decoder *d);
