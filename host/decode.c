@@ -432,23 +432,19 @@ static CodecStatus get_message(Decoder *d, size_t size, int n) {
 
 static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
                          size_t *used, int n) {
-  *used = 0;
-  for (int i = 0; i < n; i++) {
-    size_t taken = scalar_take(L, bytes + *used, size - *used);
-    if (taken == 0) {
+  const uint8_t *p = bytes;
+  for (int i = 0; i < n; i++)
+    if (!scalar_take(L, &p, bytes + size)) {
       lua_pop(L, i);
       return false;
     }
-    *used += taken;
-  }
+  *used = (size_t)(p - bytes);
   return true;
 }
 
-CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
-                             size_t *used, int n, const CodecOptions *opts,
-                             CodecError *err) {
-  if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
-    return err->status = CODEC_OK;
+static CodecStatus decode_all(lua_State *L, const uint8_t *bytes, size_t size,
+                              size_t *used, int n, const CodecOptions *opts,
+                              CodecError *err) {
   Keys keys;
   Decoder d = {
       .keys = &keys,
@@ -476,6 +472,14 @@ CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
   *used = (size_t)(d.p - bytes);
   err->status = status;
   return status;
+}
+
+CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
+                             size_t *used, int n, const CodecOptions *opts,
+                             CodecError *err) {
+  if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
+    return err->status = CODEC_OK;
+  return decode_all(L, bytes, size, used, n, opts, err);
 }
 
 typedef struct Call {

@@ -468,10 +468,11 @@ CodecStatus encode_message(Encoder *e, int first, int n) {
   }
 }
 
-static bool put_scalars(lua_State *L, int first, int n, Buf *b) {
+static bool put_scalars(lua_State *L, int first, int n, Buf *b,
+                        uint32_t flags) {
   size_t mark = b->len, bytes;
   for (int i = 0; i < n; i++, b->len += bytes)
-    if ((bytes = scalar_put(L, first + i, b)) == 0) {
+    if ((bytes = scalar_put(L, first + i, b, flags)) == 0) {
       b->len = mark;
       return false;
     }
@@ -512,7 +513,7 @@ static CodecStatus encode_all(lua_State *L, int first, int n, Buf *b,
 
 CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
                          const CodecOptions *opts, CodecError *err) {
-  if (scalar_fits(opts, n) && put_scalars(L, first, n, b))
+  if (scalar_fits(opts, n) && put_scalars(L, first, n, b, opts->flags))
     return err->status = CODEC_OK;
   return encode_all(L, first, n, b, opts, err);
 }
