@@ -18,6 +18,7 @@
 #include <string.h>
 
 enum { ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
+enum { PIECE = 8192 };
 
 /* --- bytes --- */
 
@@ -146,19 +147,45 @@ static inline bool copy_ascii(uint8_t *to, const char *s, size_t len) {
   return (all & 0x8080808080808080U) == 0;
 }
 
+/* Copy it; is it UTF-8? Piece by piece, while the look has it in the cache. */
+static bool copy_utf8(uint8_t *to, const char *s, size_t len) {
+  size_t at = 0;
+  while (len - at > PIECE && codec_is_utf8((const uint8_t *)s + at, PIECE)) {
+    memcpy(to + at, s + at, PIECE);
+    at += PIECE;
+  }
+  memcpy(to + at, s + at, len - at);
+  return codec_is_utf8((const uint8_t *)s + at, len - at);
+}
+
+/* There is room for it and a head. */
+static CodecStatus put_text(Encoder *e, const char *s, size_t len) {
+  Buf *b = e->b;
+  uint8_t *to = b->base + b->len;
+  size_t bytes = head_put(to, MAJOR_BYTES, len);
+  if (copy_utf8(to + bytes, s, len))
+    to[0] |= MAJOR_TEXT << 5;
+  b->len += bytes + len;
+  return CODEC_OK;
+}
+
 /* Out of line, or the short ones pay for its registers. */
 static __attribute__((noinline)) CodecStatus
 put_string_slowly(Encoder *e, const char *s, size_t len) {
   unsigned major = MAJOR_BYTES;
-  if ((e->flags & CODEC_BYTES) == 0) {
+  uint32_t flags = e->flags & (CODEC_BYTES | CODEC_TEXT | CODEC_DEDUPE);
+  if (flags == CODEC_BYTES)
+    return put_chars(e, major, s, len);
+  if (flags == 0 && encode_is_roomy(e->b, len))
+    return put_text(e, s, len);
+  if ((flags & CODEC_BYTES) == 0) {
     if (codec_is_utf8((const uint8_t *)s, len))
       major = MAJOR_TEXT;
-    else if ((e->flags & CODEC_TEXT) != 0)
+    else if ((flags & CODEC_TEXT) != 0)
       return encode_fail(e, CODEC_TYPE, "a string that is not UTF-8");
   }
-  if ((e->flags & CODEC_DEDUPE) != 0)
-    return put_deduped(e, major, s, len, true);
-  return put_chars(e, major, s, len);
+  return (flags & CODEC_DEDUPE) != 0 ? put_deduped(e, major, s, len, true)
+                                     : put_chars(e, major, s, len);
 }
 
 /* Most strings are short and all ASCII: copied and looked at in one go. */
