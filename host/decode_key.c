@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { MAPS_BEFORE = 8, CREDIT = 32, HIT = 1, MISS = 2 };
+enum { MAPS_BEFORE = 8, CREDIT = 16 };
 
 /* --- keys met before --- */
 
@@ -39,7 +39,7 @@ static void push_known(Decoder *d, size_t len) {
       (s[0] + 3U * s[(ptrdiff_t)len - 1] + 5U * (unsigned)len) % KEYS_MOST;
   Key *key = &d->keys->known[i];
   if (key->len == len && memcmp(key->text, s, len) == 0) {
-    d->keys->credit += HIT;
+    d->keys->credit++;
     d->p += len;
     lua_pushvalue(d->L, d->keys_at + (int)i);
     return;
@@ -47,7 +47,7 @@ static void push_known(Decoder *d, size_t len) {
   key->text = decode_push_string(d, len);
   key->len = len;
   lua_copy(d->L, -1, d->keys_at + (int)i);
-  if ((d->keys->credit -= MISS) < 0)
+  if (d->keys->credit-- == 0)
     d->keys_at = 0;
 }
 

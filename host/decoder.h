@@ -29,7 +29,7 @@ typedef struct Key {
 } Key;
 
 typedef struct Keys {
-  int credit;
+  size_t credit; /* hits less misses */
   Key known[KEYS_MOST];
 } Keys;
 
@@ -43,6 +43,7 @@ typedef struct Decoder {
   size_t owed;
   size_t stacked; /* elements that wait on the Lua stack for their table */
   size_t marks;   /* tags 28 so far */
+  size_t maps;    /* so far */
   size_t strings_from, strings; /* the namespace at work: [from, strings) */
   uint32_t flags;
   int depth, max_depth;
@@ -50,7 +51,6 @@ typedef struct Decoder {
   int below;   /* slots above it that are not values of the message: */
   int memo;    /* stack index of the marks; the strings are above it; or 0 */
   int keys_at; /* stack index of the first of the keys; or 0 */
-  int maps;    /* so far */
   Keys *keys;
   bool in_namespace;
 } Decoder;

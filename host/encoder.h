@@ -24,7 +24,7 @@ typedef struct Encoder {
   uint32_t flags;
   int depth, max_depth;
   int stack_end; /* up to here there are free slots */
-  int cache; /* stack index: what hooks made, by object */
+  int cache;     /* stack index: what hooks made, by object */
   bool careful, guarded, want_guard, twice, second;
   Seen seen, texts;
 } Encoder;
