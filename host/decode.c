@@ -10,8 +10,7 @@
 #include <stdio.h>
 
 enum {
-  SHORT_STRING = 40, /* up to here Lua hashes the bytes, then copies them */
-  BULK_LEAST = 8,    /* arrays of so many elements are built by a closure */
+  BULK_LEAST = 8, /* arrays of so many elements are built by a closure */
   BULK_MOST = 4096,
   STACKED_MOST = 1 << 16,
   PRESIZE_MOST = 1 << 26
@@ -86,6 +85,11 @@ static inline bool at_break(Decoder *d) {
 
 /* --- strings --- */
 
+const char *decode_push_copy(Decoder *d, const char *s, size_t len) {
+  char copy[SHORT_STRING];
+  return lua_pushlstring(d->L, memcpy(copy, s, len), len);
+}
+
 static CodecStatus finish_string(Decoder *d, const Head *head, size_t len) {
   if ((d->flags & CODEC_STRICT) != 0 && head->major == MAJOR_TEXT &&
       !codec_is_utf8((const uint8_t *)lua_tostring(d->L, -1), len))
@@ -143,19 +147,13 @@ static CodecStatus get_chunks(Decoder *d, const Head *head) {
 }
 
 CodecStatus decode_string(Decoder *d, const Head *head) {
-  char copy[SHORT_STRING];
   if (head->info == INFO_OPEN)
     return get_chunks(d, head);
   if (head->arg > (size_t)(d->end - d->p))
     return truncated(d);
-  const char *s = (const char *)d->p;
-  size_t len = (size_t)head->arg;
-  d->p += len;
-  if (len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0)
-    s = memcpy(copy, s, len);
-  lua_pushlstring(d->L, s, len);
+  decode_push_string(d, (size_t)head->arg);
   if (d->in_namespace || (d->flags & CODEC_STRICT) != 0)
-    return finish_string(d, head, len);
+    return finish_string(d, head, (size_t)head->arg);
   return CODEC_OK;
 }
 
@@ -171,11 +169,55 @@ static void push_bulk(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &codec_bulk_key);
 }
 
+/*
+** The number at *p, of which 9 bytes may be read, without a Head: long arrays
+** are made of them. Moves *p behind it.
+*/
+static ALWAYS_INLINE bool push_number(lua_State *L, const uint8_t **p,
+                                      unsigned first) {
+  uint64_t v;
+  memcpy(&v, *p + 1, 8);
+  v = head_once(__builtin_bswap64(v));
+  if (first == (MAJOR_OTHER << 5 | INFO_EIGHT)) {
+    double number;
+    memcpy(&number, &v, 8);
+    lua_pushnumber(L, number);
+    *p += 9;
+    return true;
+  }
+  unsigned info = first & 31, bytes = 0;
+  if (first >= MAJOR_BYTES << 5 || info > INFO_EIGHT)
+    return false;
+  if (info < INFO_ONE)
+    v = info;
+  else {
+    bytes = 1U << (info - INFO_ONE);
+    v >>= 64 - 8 * bytes;
+  }
+  if (v > INT64_MAX)
+    return false;
+  lua_pushinteger(L, (lua_Integer)(v ^ (0 - (uint64_t)(first >> 5))));
+  *p += 1 + bytes;
+  return true;
+}
+
+/* Push the numbers that come next, n at most: how many? */
+static int push_numbers(Decoder *d, int n) {
+  lua_State *L = d->L;
+  const uint8_t *p = d->p, *end = d->quick_end;
+  int i = 0;
+  while (i < n && p < end && push_number(L, &p, (unsigned)head_once(*p)))
+    i++;
+  d->p = p;
+  d->owed -= (size_t)i;
+  return i;
+}
+
 /* `return {...}` over n values is twice as fast as n times lua_rawseti. */
 static CodecStatus get_bulk(Decoder *d, int n) {
   push_bulk(d->L);
   d->stacked += (size_t)n;
-  for (int i = 0; i < n; i++) {
+  for (int i = push_numbers(d, n); i < n; i += 1 + push_numbers(d, n - i - 1)) {
     CodecStatus status = decode_value(d);
     if (status != CODEC_OK)
       return status;
@@ -231,45 +273,8 @@ CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
 
 /* --- maps --- */
 
-static CodecStatus check_key(Decoder *d, const uint8_t *item) {
-  lua_State *L = d->L;
-  lua_Number number = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-  d->item = item;
-  if (lua_isnil(L, -1))
-    return decode_fail(d, CODEC_KEY, "null as a table key");
-  if (number != number)
-    return decode_fail(d, CODEC_KEY, "NaN as a table key");
-  if ((d->flags & CODEC_STRICT) == 0)
-    return CODEC_OK;
-  lua_pushvalue(L, -1);
-  if (lua_rawget(L, -3) != LUA_TNIL)
-    return decode_fail(d, CODEC_KEY, "a table key that was there before");
-  lua_pop(L, 1);
-  return CODEC_OK;
-}
-
-static CodecStatus get_key(Decoder *d) {
-  const uint8_t *item = d->p;
-  bool strict = (d->flags & CODEC_STRICT) != 0;
-  Head head;
-  d->owed--;
-  CodecStatus status = get_head(d, &head);
-  if (status != CODEC_OK)
-    return status;
-  if (head.major == MAJOR_BYTES || head.major == MAJOR_TEXT)
-    status = decode_string(d, &head);
-  else if (head.major == MAJOR_OTHER &&
-           (head.info == OTHER_NULL || head.info == OTHER_UNDEFINED))
-    return decode_fail(d, CODEC_KEY, "null as a table key");
-  else
-    status = decode_item(d, &head);
-  if (status != CODEC_OK || (head.major <= MAJOR_TEXT && !strict))
-    return status;
-  return check_key(d, item);
-}
-
 static inline CodecStatus get_pair(Decoder *d) {
-  CodecStatus status = get_key(d);
+  CodecStatus status = decode_key(d);
   if (status == CODEC_OK)
     status = decode_value(d);
   if (status == CODEC_OK)
@@ -304,6 +309,7 @@ CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
   CodecStatus status = decode_enter(d);
   if (status != CODEC_OK)
     return status;
+  decode_count_map(d);
   if (head->info == INFO_OPEN)
     status = get_open_map(d, mark);
   else if (head->arg > SIZE_MAX / 2 || !owe(d, 2 * head->arg))
@@ -379,44 +385,28 @@ static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
   }
 }
 
-/* Integers and floats, which long arrays are made of, without a Head. */
-static ALWAYS_INLINE bool push_number(Decoder *d) {
-  const uint8_t *p = d->p;
-  uint64_t v;
-  double number;
-  if (d->end - p <= 8 || (d->flags & CODEC_STRICT) != 0)
-    return false;
-  unsigned first = (unsigned)head_once(*p), info = first & 31, shift = 64;
-  memcpy(&v, p + 1, 8);
-  v = head_once(__builtin_bswap64(v));
-  if (first == (MAJOR_OTHER << 5 | INFO_EIGHT)) {
-    memcpy(&number, &v, 8);
-    lua_pushnumber(d->L, number);
-    d->p = p + 9;
-    return true;
-  }
-  if (first >> 5 > MAJOR_NEGATIVE || info > INFO_EIGHT)
-    return false;
-  if (info < INFO_ONE)
-    v = info;
-  else {
-    shift = 64 - (8U << (info - INFO_ONE));
-    v >>= shift;
-  }
-  if (v > INT64_MAX)
-    return false;
-  lua_pushinteger(d->L, (lua_Integer)(first >> 5 == 0 ? v : ~v));
-  d->p = p + 1 + (64 - shift) / 8;
-  return true;
+/* Out of line, or the quick values pay for its registers. */
+static __attribute__((noinline)) CodecStatus get_any(Decoder *d) {
+  Head head;
+  CodecStatus status = get_head(d, &head);
+  return status == CODEC_OK ? get_item(d, &head) : status;
 }
 
 CodecStatus decode_value(Decoder *d) {
-  Head head;
+  const uint8_t *p = d->p;
+  size_t len;
   d->owed--;
-  if (push_number(d))
+  if (p >= d->quick_end)
+    return get_any(d);
+  unsigned first = (unsigned)head_once(*p);
+  if (decode_is_string(d, first, &len)) {
+    decode_push_string(d, len);
     return CODEC_OK;
-  CodecStatus status = get_head(d, &head);
-  return status == CODEC_OK ? get_item(d, &head) : status;
+  }
+  if (!push_number(d->L, &p, first))
+    return get_any(d);
+  d->p = p;
+  return CODEC_OK;
 }
 
 CodecStatus decode_item(Decoder *d, const Head *head) {
@@ -442,16 +432,46 @@ static CodecStatus get_message(Decoder *d, size_t size, int n) {
 
 static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
                          size_t *used, int n) {
-  *used = 0;
-  for (int i = 0; i < n; i++) {
-    size_t taken = scalar_take(L, bytes + *used, size - *used);
-    if (taken == 0) {
+  const uint8_t *p = bytes;
+  for (int i = 0; i < n; i++)
+    if (!scalar_take(L, &p, bytes + size)) {
       lua_pop(L, i);
       return false;
     }
-    *used += taken;
-  }
+  *used = (size_t)(p - bytes);
   return true;
+}
+
+static CodecStatus decode_all(lua_State *L, const uint8_t *bytes, size_t size,
+                              size_t *used, int n, const CodecOptions *opts,
+                              CodecError *err) {
+  Keys keys;
+  Decoder d = {
+      .keys = &keys,
+      .L = L,
+      .p = bytes,
+      .end = bytes + size,
+      .base = bytes,
+      .quick_end = (opts->flags & CODEC_STRICT) != 0 || size < HEAD_MOST
+                       ? bytes
+                       : bytes + size - (HEAD_MOST - 1),
+      .item = bytes,
+      .opts = opts,
+      .err = err,
+      .owed = (size_t)n,
+      .flags = opts->flags,
+      .max_depth = opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth,
+      .bottom = lua_gettop(L)};
+  CodecStatus status = get_message(&d, size, n);
+  if (status != CODEC_OK)
+    lua_settop(L, d.bottom);
+  else if (d.below > 0) {
+    lua_rotate(L, d.bottom + 1, -d.below);
+    lua_pop(L, d.below);
+  }
+  *used = (size_t)(d.p - bytes);
+  err->status = status;
+  return status;
 }
 
 CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
@@ -459,28 +479,7 @@ CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
                              CodecError *err) {
   if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
     return err->status = CODEC_OK;
-  Decoder d = {.L = L,
-               .p = bytes,
-               .end = bytes + size,
-               .base = bytes,
-               .item = bytes,
-               .opts = opts,
-               .err = err,
-               .owed = (size_t)n,
-               .flags = opts->flags,
-               .max_depth =
-                   opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth,
-               .bottom = lua_gettop(L)};
-  CodecStatus status = get_message(&d, size, n);
-  if (status != CODEC_OK)
-    lua_settop(L, d.bottom);
-  else if (d.memo != 0) {
-    lua_remove(L, d.memo);
-    lua_remove(L, d.memo);
-  }
-  *used = (size_t)(d.p - bytes);
-  err->status = status;
-  return status;
+  return decode_all(L, bytes, size, used, n, opts, err);
 }
 
 typedef struct Call {

@@ -50,13 +50,20 @@ void codec_push_tag(lua_State *L, uint64_t tag) {
 
 /* --- the memo: marked values and strings of a namespace --- */
 
+void decode_move_down(Decoder *d, int n) {
+  lua_rotate(d->L, d->bottom + 1, n);
+  d->below += n;
+  d->memo += d->memo != 0 ? n : 0;
+  d->keys_at += d->keys_at != 0 ? n : 0;
+}
+
 static void open_memo(Decoder *d) {
   if (d->memo != 0)
     return;
+  lua_newtable(d->L);
+  lua_newtable(d->L);
+  decode_move_down(d, 2);
   d->memo = d->bottom + 1;
-  lua_newtable(d->L);
-  lua_newtable(d->L);
-  lua_rotate(d->L, d->memo, 2);
 }
 
 void decode_set_mark(Decoder *d, size_t mark) {

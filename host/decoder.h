@@ -2,8 +2,8 @@
 ** decoder.h - what decode.c and decode_tag.c share; for nobody else.
 **
 ** Stack discipline: frames use relative indices only, because the memo (two
-** tables) slips in below all of them when a message first needs it. Every
-** level makes sure of DECODE_ROOM free slots.
+** tables) and the keys met before slip in below all of them when a message
+** first needs them. Every level makes sure of DECODE_ROOM free slots.
 **
 ** Debt: `owed` is the number of values still due to all open containers. As
 ** each takes a byte at least, a container of n is believed only if the bytes
@@ -16,23 +16,42 @@
 #include "codec.h"
 #include "head.h"
 
-enum { DECODE_ROOM = 12 };
+enum {
+  DECODE_ROOM = 12,
+  KEYS_MOST = 32,
+  SHORT_STRING = 40 /* up to here Lua hashes the bytes, then copies them */
+};
 #define NO_MARK SIZE_MAX
+
+typedef struct Key {
+  const char *text; /* Lua's, of the string in the slot */
+  size_t len;       /* SIZE_MAX: none yet */
+} Key;
+
+typedef struct Keys {
+  size_t credit; /* hits less misses */
+  Key known[KEYS_MOST];
+} Keys;
 
 typedef struct Decoder {
   lua_State *L;
   const uint8_t *p, *end, *base;
-  const uint8_t *item; /* the head of the value at work, for errors */
+  const uint8_t *quick_end; /* before it heads may be read without a look */
+  const uint8_t *item;      /* the head of the value at work, for errors */
   const CodecOptions *opts;
   CodecError *err;
   size_t owed;
   size_t stacked; /* elements that wait on the Lua stack for their table */
   size_t marks;   /* tags 28 so far */
+  size_t maps;    /* so far */
   size_t strings_from, strings; /* the namespace at work: [from, strings) */
   uint32_t flags;
   int depth, max_depth;
-  int bottom; /* top of the Lua stack before the message */
-  int memo;   /* stack index of the marks; the strings are above it; or 0 */
+  int bottom;  /* top of the Lua stack before the message */
+  int below;   /* slots above it that are not values of the message: */
+  int memo;    /* stack index of the marks; the strings are above it; or 0 */
+  int keys_at; /* stack index of the first of the keys; or 0 */
+  Keys *keys;
   bool in_namespace;
 } Decoder;
 
@@ -49,8 +68,37 @@ CodecStatus decode_array(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_map(Decoder *d, const Head *head, size_t mark);
 CodecStatus decode_enter(Decoder *d);
 
+/* Is the next a string, with a head of one or two bytes? Then skip the head. */
+static inline bool decode_is_string(Decoder *d, unsigned first, size_t *len) {
+  unsigned info = first & 31;
+  if (first >> 6 != MAJOR_BYTES >> 1 || info > INFO_ONE || d->in_namespace)
+    return false;
+  const uint8_t *p = d->p + 1;
+  *len = info < INFO_ONE ? info : (size_t)head_once(*p++);
+  if (*len > (size_t)(d->end - p))
+    return false;
+  d->p = p;
+  return true;
+}
+
+/* Push the string of the next `len` bytes, which are there. */
+const char *decode_push_copy(Decoder *d, const char *s, size_t len);
+static inline const char *decode_push_string(Decoder *d, size_t len) {
+  const char *s = (const char *)d->p;
+  d->p += len;
+  return len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0
+             ? decode_push_copy(d, s, len)
+             : lua_pushlstring(d->L, s, len);
+}
+
+/* decode_key.c */
+CodecStatus decode_key(Decoder *d);
+void decode_count_map(Decoder *d);
+
 /* decode_tag.c */
 CodecStatus decode_tag(Decoder *d, const Head *head, size_t mark);
+/* The n values on the top go below all of the message. */
+void decode_move_down(Decoder *d, int n);
 void decode_set_mark(Decoder *d, size_t mark);
 CodecStatus decode_add_string(Decoder *d, size_t len);
 CodecStatus decode_big(Decoder *d, bool negative, uint64_t arg);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 enum { ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
+enum { PIECE = 8192 };
 
 /* --- bytes --- */
 
@@ -119,45 +120,90 @@ static CodecStatus put_deduped(Encoder *e, unsigned major, const char *s,
   return put_chars(e, major, s, len);
 }
 
-/* A first look: most strings are short and all ASCII. */
-static inline bool is_ascii(const char *s, size_t len) {
+/* Copy it; are all of its bytes ASCII? */
+static inline bool copy_ascii(uint8_t *to, const char *s, size_t len) {
   uint64_t word, all = 0;
   uint32_t first, last;
   if (len >= 8) {
     for (size_t i = 0; i < len - 8; i += 8) {
       memcpy(&word, s + i, 8);
+      memcpy(to + i, &word, 8);
       all |= word;
     }
     memcpy(&word, s + len - 8, 8);
+    memcpy(to + len - 8, &word, 8);
     all |= word;
   } else if (len >= 4) {
     memcpy(&first, s, 4);
     memcpy(&last, s + len - 4, 4);
+    memcpy(to, &first, 4);
+    memcpy(to + len - 4, &last, 4);
     all = first | last;
-  } else
-    for (size_t i = 0; i < len; i++)
-      all |= (uint8_t)s[i];
+  } else if (len > 0) { /* these may be the same byte */
+    all = (to[0] = (uint8_t)s[0]);
+    all |= (to[len / 2] = (uint8_t)s[len / 2]);
+    all |= (to[len - 1] = (uint8_t)s[len - 1]);
+  }
   return (all & 0x8080808080808080U) == 0;
 }
 
-static inline bool is_text(const char *s, size_t len) {
-  return (len < 128 && is_ascii(s, len)) ||
-         codec_is_utf8((const uint8_t *)s, len);
+/* Copy it; is it UTF-8? Piece by piece, while the look has it in the cache. */
+static bool copy_utf8(uint8_t *to, const char *s, size_t len) {
+  size_t at = 0;
+  while (len - at > PIECE && codec_is_utf8((const uint8_t *)s + at, PIECE)) {
+    memcpy(to + at, s + at, PIECE);
+    at += PIECE;
+  }
+  memcpy(to + at, s + at, len - at);
+  return codec_is_utf8((const uint8_t *)s + at, len - at);
 }
 
-static CodecStatus put_string(Encoder *e, int index) {
-  size_t len;
-  const char *s = lua_tolstring(e->L, index, &len);
+/* There is room for it and a head. */
+static CodecStatus put_text(Encoder *e, const char *s, size_t len) {
+  Buf *b = e->b;
+  uint8_t *to = b->base + b->len;
+  size_t bytes = head_put(to, MAJOR_BYTES, len);
+  if (copy_utf8(to + bytes, s, len))
+    to[0] |= MAJOR_TEXT << 5;
+  b->len += bytes + len;
+  return CODEC_OK;
+}
+
+/* Out of line, or the short ones pay for its registers. */
+static __attribute__((noinline)) CodecStatus
+put_string_slowly(Encoder *e, const char *s, size_t len) {
   unsigned major = MAJOR_BYTES;
-  if ((e->flags & CODEC_BYTES) == 0) {
-    if (is_text(s, len))
+  uint32_t flags = e->flags & (CODEC_BYTES | CODEC_TEXT | CODEC_DEDUPE);
+  if (flags == CODEC_BYTES)
+    return put_chars(e, major, s, len);
+  if (flags == 0 && encode_is_roomy(e->b, len))
+    return put_text(e, s, len);
+  if ((flags & CODEC_BYTES) == 0) {
+    if (codec_is_utf8((const uint8_t *)s, len))
       major = MAJOR_TEXT;
-    else if ((e->flags & CODEC_TEXT) != 0)
+    else if ((flags & CODEC_TEXT) != 0)
       return encode_fail(e, CODEC_TYPE, "a string that is not UTF-8");
   }
-  if ((e->flags & CODEC_DEDUPE) != 0)
-    return put_deduped(e, major, s, len, true);
-  return put_chars(e, major, s, len);
+  return (flags & CODEC_DEDUPE) != 0 ? put_deduped(e, major, s, len, true)
+                                     : put_chars(e, major, s, len);
+}
+
+/* Most strings are short and all ASCII: copied and looked at in one go. */
+static CodecStatus put_string(Encoder *e, int index) {
+  size_t got;
+  const char *s = lua_tolstring(e->L, index, &got);
+  size_t len = got;
+  Buf *b = e->b;
+  if (len >= INFO_ONE || !encode_is_roomy(b, len) ||
+      (e->flags & CODEC_DEDUPE) != 0)
+    return put_string_slowly(e, s, len);
+  uint8_t *to = b->base + b->len;
+  unsigned major = (e->flags & CODEC_BYTES) != 0 ? MAJOR_BYTES : MAJOR_TEXT;
+  if (!copy_ascii(to + 1, s, len) && major == MAJOR_TEXT)
+    return put_string_slowly(e, s, len);
+  to[0] = (uint8_t)(major << 5 | len);
+  b->len += 1 + len;
+  return CODEC_OK;
 }
 
 /* A name is text, whatever the options say of strings. */
@@ -179,7 +225,9 @@ CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
       e->careful = true;
       return (CodecStatus)AGAIN;
     }
-    status = encode_value(e, ++at, type);
+    at++;
+    status =
+        type == LUA_TSTRING ? put_string(e, at) : encode_value(e, at, type);
     if (status != CODEC_OK) {
       lua_settop(e->L, t);
       lua_pushinteger(e->L, (lua_Integer)i);
@@ -190,15 +238,14 @@ CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
       at = t;
     }
   }
-  lua_settop(e->L, t);
+  if (at > t)
+    lua_settop(e->L, t);
   return status;
 }
 
-/* The key at `key`, which is below its value, the top. */
-static CodecStatus put_key(Encoder *e, int key) {
-  int type = lua_type(e->L, key);
-  if (type == LUA_TSTRING)
-    return put_string(e, key);
+/* The key at t + 1, no string; the value at t + 2 is the top. */
+static CodecStatus put_key(Encoder *e, int t) {
+  int key = t + 1, type = lua_type(e->L, key);
   if (type == LUA_TLIGHTUSERDATA) {
     encode_refuse(e, key);
     return encode_fail_key(e, CODEC_TYPE);
@@ -211,9 +258,10 @@ static CodecStatus put_key(Encoder *e, int key) {
   return CODEC_OK;
 }
 
-/* The pair of the key at t + 1 and the value at t + 2, on the top. */
-CodecStatus encode_pair(Encoder *e, int t) {
-  CodecStatus status = put_key(e, t + 1);
+static inline CodecStatus put_pair(Encoder *e, int t) {
+  CodecStatus status = lua_type(e->L, t + 1) == LUA_TSTRING
+                           ? put_string(e, t + 1)
+                           : put_key(e, t);
   if (status != CODEC_OK)
     return status;
   int type = lua_type(e->L, t + 2);
@@ -222,34 +270,49 @@ CodecStatus encode_pair(Encoder *e, int t) {
   return status == CODEC_OK ? status : encode_fail_under(e, t + 1, status);
 }
 
-CodecStatus encode_map(Encoder *e, int t) {
-  lua_State *L = e->L;
+CodecStatus encode_pair(Encoder *e, int t) {
+  return put_pair(e, t);
+}
+
+/* The first pair is on the stack. */
+static CodecStatus put_pairs(Encoder *e, int t) {
   size_t at = e->b->len, n = 0;
   CodecStatus status = encode_head(e, MAJOR_MAP, 0);
   if (status != CODEC_OK)
     return status;
-  lua_pushnil(L);
-  while (lua_next(L, t)) {
-    status = encode_pair(e, t);
+  do {
+    status = put_pair(e, t);
     if (status != CODEC_OK)
       return status;
-    lua_settop(L, t + 1);
+    lua_settop(e->L, t + 1);
     n++;
-  }
-  return patch_head(e, at, MAJOR_MAP, n);
+  } while (lua_next(e->L, t));
+  return n < INFO_ONE && e->b->base != NULL
+             ? (e->b->base[at] += (uint8_t)n, CODEC_OK)
+             : patch_head(e, at, MAJOR_MAP, n);
 }
 
-/* How many pairs, but no more than most + 1. */
-size_t encode_count_pairs(lua_State *L, int t, size_t most) {
+CodecStatus encode_map(Encoder *e, int t) {
+  lua_pushnil(e->L);
+  return lua_next(e->L, t) ? put_pairs(e, t) : encode_head(e, MAJOR_MAP, 0);
+}
+
+/* How many pairs from the one on the stack on, but no more than most + 1. */
+static inline size_t count_pairs(lua_State *L, int t, size_t most) {
   size_t n = 0;
-  lua_pushnil(L);
-  while (lua_next(L, t)) {
+  do {
     lua_settop(L, t + 1);
-    if (++n > most)
+    if (++n > most) {
+      lua_settop(L, t);
       break;
-  }
-  lua_settop(L, t);
+    }
+  } while (lua_next(L, t));
   return n;
+}
+
+size_t encode_count_pairs(lua_State *L, int t) {
+  lua_pushnil(L);
+  return lua_next(L, t) ? count_pairs(L, t, SIZE_MAX - 1) : 0;
 }
 
 /* Are all keys in 1..*n, with few holes? A *n of 0 becomes the largest. */
@@ -271,19 +334,28 @@ static bool is_array(lua_State *L, int t, size_t *n) {
 
 /* --- kinds of tables --- */
 
+/* Every key is looked at, from the border n or from none. */
+static CodecStatus put_carefully(Encoder *e, int t, size_t n) {
+  if (is_array(e->L, t, &n))
+    return encode_array(e, t, n, true);
+  return (e->flags & CODEC_SORTED) != 0 ? encode_sorted(e, t)
+                                        : encode_map(e, t);
+}
+
+/* One key that is a string tells a map. */
 CodecStatus encode_plain(Encoder *e, int t) {
-  size_t n = lua_rawlen(e->L, t);
-  if ((e->flags & CODEC_SORTED) != 0) {
-    n = 0;
-    return is_array(e->L, t, &n) ? encode_array(e, t, n, true)
-                                 : encode_sorted(e, t);
-  }
-  size_t pairs = n == 0 ? 1 : encode_count_pairs(e->L, t, n);
+  if ((e->flags & CODEC_SORTED) != 0)
+    return put_carefully(e, t, 0);
+  lua_pushnil(e->L);
+  if (!lua_next(e->L, t))
+    return encode_head(e, MAJOR_MAP, 0);
+  size_t n = 0;
+  if (lua_type(e->L, t + 1) == LUA_TSTRING || (n = lua_rawlen(e->L, t)) == 0)
+    return put_pairs(e, t);
+  size_t pairs = count_pairs(e->L, t, n);
   if (pairs == n && !e->careful)
     return encode_array(e, t, n, false);
-  if (pairs <= n && is_array(e->L, t, &n))
-    return encode_array(e, t, n, true);
-  return encode_map(e, t);
+  return pairs <= n ? put_carefully(e, t, n) : encode_map(e, t);
 }
 
 /* --- anything with an identity: at `t`, on the top --- */
@@ -314,13 +386,21 @@ static CodecStatus put_identity(Encoder *e, int t, bool *is_done) {
                             : encode_head(e, MAJOR_UNSIGNED, 0);
 }
 
+/* Slots for some levels from the top on, which is `t`. */
+static bool reserve_stack(Encoder *e, int t) {
+  if (!lua_checkstack(e->L, 4 * ENCODE_ROOM))
+    return false;
+  e->stack_end = t + 4 * ENCODE_ROOM;
+  return true;
+}
+
 static CodecStatus put_nested(Encoder *e, int t, int type) {
   bool is_done = false;
   if (e->depth >= e->max_depth)
     return encode_fail_depth(e);
   if (e->b->len - e->start > e->max_bytes)
     return encode_fail(e, CODEC_LIMIT, "more than max_bytes");
-  if (!lua_checkstack(e->L, ENCODE_ROOM))
+  if (t + ENCODE_ROOM > e->stack_end && !reserve_stack(e, t))
     return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
   if ((e->flags & CODEC_TREE) == 0) {
     CodecStatus status = put_identity(e, t, &is_done);
@@ -375,9 +455,9 @@ static CodecStatus put_top(Encoder *e, int index) {
   }
   if (type <= LUA_TSTRING)
     return encode_value(e, index, type);
-  if (!lua_checkstack(e->L, ENCODE_ROOM))
-    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
   int top = lua_gettop(e->L);
+  if (!reserve_stack(e, top))
+    return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
   lua_pushvalue(e->L, index);
   CodecStatus status = encode_value(e, top + 1, type);
   lua_settop(e->L, top);
@@ -415,20 +495,19 @@ CodecStatus encode_message(Encoder *e, int first, int n) {
   }
 }
 
-static bool put_scalars(lua_State *L, int first, int n, Buf *b) {
+static bool put_scalars(lua_State *L, int first, int n, Buf *b,
+                        uint32_t flags) {
   size_t mark = b->len, bytes;
   for (int i = 0; i < n; i++, b->len += bytes)
-    if ((bytes = scalar_put(L, first + i, b)) == 0) {
+    if ((bytes = scalar_put(L, first + i, b, flags)) == 0) {
       b->len = mark;
       return false;
     }
   return true;
 }
 
-CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
-                         const CodecOptions *opts, CodecError *err) {
-  if (scalar_fits(opts, n) && put_scalars(L, first, n, b))
-    return err->status = CODEC_OK;
+static CodecStatus encode_all(lua_State *L, int first, int n, Buf *b,
+                              const CodecOptions *opts, CodecError *err) {
   Encoder e;
   e.L = L;
   e.b = b;
@@ -437,7 +516,7 @@ CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
   e.max_bytes = opts->max_bytes == 0 ? SIZE_MAX : opts->max_bytes;
   e.marks = e.strings = 0;
   e.flags = opts->flags;
-  e.depth = e.cache = 0;
+  e.depth = e.cache = e.stack_end = 0;
   e.max_depth = opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth;
   e.careful = e.guarded = e.want_guard = e.twice = e.second = false;
   seen_init(&e.seen);
@@ -457,4 +536,11 @@ CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
   }
   err->status = status;
   return status;
+}
+
+CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
+                         const CodecOptions *opts, CodecError *err) {
+  if (scalar_fits(opts, n) && put_scalars(L, first, n, b, opts->flags))
+    return err->status = CODEC_OK;
+  return encode_all(L, first, n, b, opts, err);
 }

@@ -139,7 +139,7 @@ CodecStatus encode_guarded(Encoder *e, int first, int n) {
   int top = lua_gettop(e->L);
   seen_clear(&e->seen);
   e->b->len = e->start;
-  e->depth = 0;
+  e->depth = e->stack_end = 0;
   e->twice = false;
   e->guarded = true;
   CodecStatus status = call_guarded(e, first, n);

@@ -75,7 +75,7 @@ static CodecStatus put_keys(Encoder *e, int t, const Key *keys, size_t n) {
 }
 
 CodecStatus encode_sorted(Encoder *e, int t) {
-  size_t n = encode_count_pairs(e->L, t, SIZE_MAX - 1);
+  size_t n = encode_count_pairs(e->L, t);
   if (n > LUAI_MAXSTACK || !lua_checkstack(e->L, (int)n + 8))
     return encode_fail(e, CODEC_STACK, "a table with too many keys to sort");
   Key *keys = malloc((n + 1) * sizeof *keys);

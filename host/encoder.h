@@ -23,7 +23,8 @@ typedef struct Encoder {
   size_t marks, strings; /* how many were given an index */
   uint32_t flags;
   int depth, max_depth;
-  int cache; /* stack index: what hooks made, by object */
+  int stack_end; /* up to here there are free slots */
+  int cache;     /* stack index: what hooks made, by object */
   bool careful, guarded, want_guard, twice, second;
   Seen seen, texts;
 } Encoder;
@@ -53,7 +54,7 @@ CodecStatus encode_map(Encoder *e, int t);
 CodecStatus encode_plain(Encoder *e, int t);
 /* The key at t + 1 and the value at t + 2, the top. */
 CodecStatus encode_pair(Encoder *e, int t);
-size_t encode_count_pairs(lua_State *L, int t, size_t most);
+size_t encode_count_pairs(lua_State *L, int t);
 
 /* encode_sorted.c: a map in the order of its encoded keys */
 CodecStatus encode_sorted(Encoder *e, int t);

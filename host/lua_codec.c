@@ -159,11 +159,8 @@ static const struct OptionName *find_option(lua_State *L, int arg) {
   return o;
 }
 
-/* Leaves `null` and `tags` on the stack when they are given. */
-static Options read_options(lua_State *L, int arg) {
+static Options read_table(lua_State *L, int arg) {
   Options to = {.magic = false};
-  if (lua_isnoneornil(L, arg))
-    return to;
   luaL_checktype(L, arg, LUA_TTABLE);
   luaL_checkstack(L, 10, NULL);
   lua_pushnil(L);
@@ -176,6 +173,12 @@ static Options read_options(lua_State *L, int arg) {
   if (lua_getfield(L, arg, "tags") != LUA_TNIL)
     to.codec.tags = lua_gettop(L);
   return to;
+}
+
+/* Leaves `null` and `tags` on the stack when they are given. */
+static inline Options read_options(lua_State *L, int arg) {
+  return lua_isnoneornil(L, arg) ? (Options){.magic = false}
+                                 : read_table(L, arg);
 }
 
 /* --- the scratch buffer --- */
@@ -292,8 +295,8 @@ static bool push_decoded(lua_State *L) {
   size_t size, used;
   CodecError err;
   const uint8_t *s = (const uint8_t *)luaL_checklstring(L, 1, &size);
-  size_t from = check_start(L, 2, size);
   bool to_end = lua_isnoneornil(L, 2);
+  size_t from = to_end ? 0 : check_start(L, 2, size);
   Options opts = read_options(L, 3);
   CodecStatus status =
       codec_decode_raw(L, s + from, size - from, &used, 1, &opts.codec, &err);

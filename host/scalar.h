@@ -1,7 +1,7 @@
 /*
 ** scalar.h - values that are no containers, on a way of their own: most items
 ** of most pools are one or two of these, and need no state to be kept.
-** What is not taken here (0, nothing changed) goes the whole way.
+** What is not taken here goes the whole way.
 */
 #ifndef SCALAR_H
 #define SCALAR_H
@@ -11,14 +11,14 @@
 
 enum { SCALAR_MOST = 4, SCALAR_SHORT = 40 };
 
-/* May these options take the short way? Strings are plain bytes then. */
+/* May these options take the short way? */
 static inline bool scalar_fits(const CodecOptions *opts, int n) {
-  return (opts->flags & ~(uint32_t)CODEC_SHARED_MEMORY) == CODEC_BYTES &&
-         opts->max_bytes == 0 && n <= SCALAR_MOST;
+  return (opts->flags & ~(uint32_t)(CODEC_SHARED_MEMORY | CODEC_BYTES)) == 0 &&
+         opts->max_bytes == 0 && opts->null == 0 && n <= SCALAR_MOST;
 }
 
-/* One value at idx; its bytes, or 0. */
-static inline size_t scalar_put(lua_State *L, int idx, Buf *b) {
+/* One value at idx, a string only as plain bytes; its bytes, or 0. */
+static inline size_t scalar_put(lua_State *L, int idx, Buf *b, uint32_t flags) {
   if (b->base == NULL || b->cap - b->len < HEAD_MOST)
     return 0;
   uint8_t *to = b->base + b->len;
@@ -32,6 +32,8 @@ static inline size_t scalar_put(lua_State *L, int idx, Buf *b) {
   }
   case LUA_TSTRING: {
     size_t len;
+    if ((flags & CODEC_BYTES) == 0)
+      return 0;
     const char *s = lua_tolstring(L, idx, &len);
     if (b->cap - b->len - HEAD_MOST < len)
       return 0;
@@ -49,44 +51,44 @@ static inline size_t scalar_put(lua_State *L, int idx, Buf *b) {
   }
 }
 
-/* Pushes one value; its bytes, or 0. A short string is copied before Lua
-** sees it, since the bytes may change under us. */
-static inline size_t scalar_take(lua_State *L, const uint8_t *bytes,
-                                 size_t size) {
-  const uint8_t *p = bytes;
+/*
+** Pushes the value at *p and moves *p behind it. A short string is copied
+** before Lua sees it, since the bytes may change under us.
+*/
+static inline bool scalar_take(lua_State *L, const uint8_t **p,
+                               const uint8_t *end) {
   char copy[SCALAR_SHORT];
   Head head;
-  if (head_get(&p, bytes + size, &head) != HEAD_OK)
-    return 0;
-  size_t used = (size_t)(p - bytes);
+  if (head_get(p, end, &head) != HEAD_OK || head.info == INFO_OPEN)
+    return false;
   switch (head.major) {
   case MAJOR_UNSIGNED:
   case MAJOR_NEGATIVE:
-    if (head.arg > INT64_MAX || head.info == INFO_OPEN)
-      return 0;
+    if (head.arg > INT64_MAX)
+      return false;
     lua_pushinteger(L, head.major == MAJOR_UNSIGNED ? (lua_Integer)head.arg
                                                     : (lua_Integer)~head.arg);
-    return used;
+    return true;
   case MAJOR_BYTES:
-    if (head.info == INFO_OPEN || head.arg > size - used ||
-        head.arg > SCALAR_SHORT)
-      return 0;
-    memcpy(copy, p, head.arg);
+  case MAJOR_TEXT:
+    if (head.arg > (size_t)(end - *p) || head.arg > SCALAR_SHORT)
+      return false;
+    memcpy(copy, *p, head.arg);
     lua_pushlstring(L, copy, head.arg);
-    return used + head.arg;
+    *p += head.arg;
+    return true;
   case MAJOR_OTHER:
     if (head.info == OTHER_NULL)
       lua_pushnil(L);
     else if (head.info == OTHER_TRUE || head.info == OTHER_FALSE)
       lua_pushboolean(L, head.info == OTHER_TRUE);
-    else if (head.info == INFO_EIGHT || head.info == INFO_FOUR ||
-             head.info == INFO_TWO)
+    else if (head.info >= INFO_TWO)
       lua_pushnumber(L, head_float(&head));
     else
-      return 0;
-    return used;
+      return false;
+    return true;
   default:
-    return 0;
+    return false;
   }
 }
 

@@ -61,7 +61,7 @@ size_t *seen_number(Seen *seen, const void *address, bool *is_new) {
   SeenPair *pair = slot_of(seen->slots, seen->mask, address);
   if (pair->address == address)
     return &pair->number;
-  if (seen->count > seen->mask / 4 * 3) {
+  if (seen->count > seen->mask / 2) {
     if (resize(seen, (seen->mask + 1) * 4) != 0)
       return NULL;
     pair = slot_of(seen->slots, seen->mask, address);

@@ -50,6 +50,22 @@ describe("codec.encode", function()
       message(codec.encode, { "\xff" }, { strings = "text" }))
   end)
 
+  it("tells text from bytes at any length, wherever the fault is", function()
+    local function major(text) return codec.encode(text):byte() >> 5 end
+    for _, n in ipairs { 1, 3, 4, 7, 8, 15, 16, 23, 24, 63, 64, 65, 255, 8191, 8192, 20000 } do
+      assert.equal(3, major(("x"):rep(n)))
+      for _, i in ipairs { 1, n // 2 + 1, n } do
+        local s = ("x"):rep(i - 1) .. "\xff" .. ("x"):rep(n - i)
+        assert.equal(2, major(s))
+        assert.equal(s, round(s))
+      end
+    end
+    local across = ("x"):rep(8191) .. "\xc3\xbc" .. ("x"):rep(9000)
+    assert.equal(3, major(across))
+    assert.equal(2, major(across .. "\xc3"))
+    assert.equal(across, round(across))
+  end)
+
   it("writes a table with keys 1..n as an array, any other as a map", function()
     assert.equal("[1, 2, 3]", codec.diag(codec.encode { 1, 2, 3 }))
     assert.equal("[1, null, 3]", codec.diag(codec.encode { 1, nil, 3 }))
@@ -254,6 +270,45 @@ describe("codec.decode", function()
       local text = "cannot decode: " .. case[2] .. " as a table key at offset 1"
       assert.equal(text, message(codec.decode, case[1]))
       assert.equal(text, select(2, codec.check(case[1])))
+    end
+  end)
+
+  it("knows keys again in lists of records, whatever they are", function()
+    local list, long = {}, ("k"):rep(300)
+    for i = 1, 60 do
+      list[i] = { id = i, [""] = "x", ab = 1, ba = 2, aab = 3, ["a\0b"] = 4, [long] = i, [i] = 2.5 }
+    end
+    assert.same(list, round(list))
+  end)
+
+  it("knows them when tables are shared, early or late", function()
+    for _, first in ipairs { 1, 30 } do
+      local list = {}
+      for i = 1, 40 do
+        local tags = { i }
+        list[i] = { id = i, tags = tags, again = i >= first and tags or nil }
+      end
+      local copy = round(list)
+      assert.same(list, copy)
+      assert.equal(copy[40].tags, copy[40].again)
+    end
+  end)
+
+  it("reads many maps whose keys all differ", function()
+    local list = {}
+    for i = 1, 100 do list[i] = { ["a" .. i] = i, ["b" .. i] = { ["c" .. i] = i } } end
+    assert.same({ list, list }, { codec.unpack(codec.pack(list, list)) })
+  end)
+
+  it("reads numbers of every length at the end of a message", function()
+    for _, x in ipairs { 23, 24, 256, 65536, 1 << 32, -1, -25, math.mininteger, 0.5, 1e10, 0.1 } do
+      local list = {}
+      for i = 1, 20 do
+        list[i] = x
+        assert.same(list, round(list))
+      end
+      local cut = codec.encode(list):sub(1, -2)
+      assert.equal(select(2, codec.check(cut)), message(codec.decode, cut))
     end
   end)
 
