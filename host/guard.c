@@ -92,9 +92,14 @@ static const Handled handled[] = {
     {SIGINT, true}, {SIGTERM, false}, {SIGHUP, false}};
 enum { HANDLED = sizeof handled / sizeof handled[0] };
 
+/* Stays as a mark that an error was an interrupt, whoever catches it. */
+static void interrupted(lua_State *L, lua_Debug *ar) {
+  (void)L, (void)ar;
+}
+
 static void raise_interrupt(lua_State *L, lua_Debug *ar) {
   (void)ar;
-  lua_sethook(L, NULL, 0, 0);
+  lua_sethook(L, interrupted, LUA_MASKCALL, 0);
   luaL_error(L, "%s", interrupt_text(caught));
 }
 
@@ -137,6 +142,8 @@ int guard_call(lua_State *L, int nargs, int nresults) {
   catch_signals(L);
   int status = lua_pcall(L, nargs, nresults, handler);
   release_signals();
+  if (lua_gethook(L) == interrupted || lua_gethook(L) == raise_interrupt)
+    lua_sethook(L, NULL, 0, 0);
   lua_remove(L, handler);
   return status;
 }

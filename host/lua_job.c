@@ -122,6 +122,27 @@ void job_forget(lua_State *L, int job) {
   lua_pop(L, 2);
 }
 
+/* An interrupt is not the callback's own failure: it is raised where Lua code
+** of the program goes on. Such an error shows in a hook that is another one
+** than before. */
+static const char INTERRUPT[] = "tidepool.interrupt"; /* registry key */
+
+static void raise_interrupt(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, INTERRUPT);
+  lua_error(L);
+}
+
+static void tell_failure(lua_State *L, const char *name, lua_Hook before) {
+  if (lua_gethook(L) == before) {
+    state_warn(L, name);
+    return;
+  }
+  lua_rawsetp(L, LUA_REGISTRYINDEX, INTERRUPT);
+  lua_sethook(L, raise_interrupt, LUA_MASKCOUNT, 1);
+}
+
 /* hooks[name](the n values on top), once, in protected mode; pops them. */
 static void call_hook(lua_State *L, int job, const char *name, int n) {
   int first = lua_gettop(L) - n + 1;
@@ -132,8 +153,9 @@ static void call_hook(lua_State *L, int job, const char *name, int n) {
   }
   lua_insert(L, first);
   lua_pop(L, 1);
+  lua_Hook before = lua_gethook(L);
   if (lua_pcall(L, n, 0, 0) != LUA_OK) {
-    state_warn(L, name);
+    tell_failure(L, name, before);
     lua_settop(L, first - 1);
   }
 }
