@@ -112,7 +112,7 @@ typedef struct Compiled {
   Buf code;
 } Compiled;
 
-enum { MOST_MODULES = 16 };
+enum { MOST_MODULES = 32 };
 static _Atomic(Compiled *) compiled[MOST_MODULES];
 
 static int write_code(lua_State *L, const void *bytes, size_t n, void *code) {
