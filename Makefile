@@ -50,7 +50,8 @@ LINK = -Wl,-z,relro,-z,now $(LDFLAGS)
 
 MODULES = $(wildcard lua/tidepool/*.lua)
 # What only the program has, the module has not.
-PROGRAM = main.o guard.o options.o prompt.o
+PROGRAM = main.o guard.o options.o prompt.o session.o editor.o \
+  editor_keys.o libedit.o history.o sys_prompt.o
 OBJECTS = $(patsubst host/%.c,%.o,$(wildcard host/*.c)) embed.o
 CTESTS = $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
 RUN = spec/support/run
@@ -96,6 +97,11 @@ build/asan/tidepool: $(addprefix build/asan/,$(OBJECTS))
 	$(CC) $(asan_FLAGS) -o $@ $^ $(LIBS)
 tidepool.so: $(addprefix build/so/,$(filter-out $(PROGRAM),$(OBJECTS)))
 	$(CC) $(so_FLAGS) -shared -Wl,-Bsymbolic $(LINK) -o $@ $^ -lm -ldl
+
+# The specs' pseudo terminal.
+build/pty: spec/support/pty.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(WARN) $(CFLAGS) -o $@ $<
 
 # The folder's own time stamp tells of modules that came or went. The module
 # meta.lua is its text, for help().
