@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sys_prompt.h"
+
 /* What a signal handler, an atexit function and every message must reach. */
 static const char *program;          /* argv[0]; NULL at the prompt */
 static lua_State *running;           /* whom a signal interrupts */
 static volatile sig_atomic_t caught; /* the last signal, 0: none */
 static int fatal_signal;             /* the signal whose error nobody caught */
+static bool holding;                 /* signals wait outside of calls */
 
 /*
 ** Messages
@@ -140,7 +143,11 @@ int guard_call(lua_State *L, int nargs, int nresults) {
   lua_pushcfunction(L, m_describe);
   lua_insert(L, handler);
   catch_signals(L);
+  if (holding)
+    sys_signals_block(false);
   int status = lua_pcall(L, nargs, nresults, handler);
+  if (holding)
+    sys_signals_block(true);
   release_signals();
   if (lua_gethook(L) == interrupted || lua_gethook(L) == raise_interrupt)
     lua_sethook(L, NULL, 0, 0);
@@ -154,8 +161,26 @@ const char *guard_name(const char *name) {
   return before;
 }
 
-void guard_forget(void) {
-  caught = fatal_signal = 0;
+void guard_hold_signals(bool hold) {
+  holding = hold;
+  sys_signals_block(hold);
+}
+
+bool guard_forget(void) {
+  if (caught != 0 && caught != SIGINT)
+    fatal_signal = caught;
+  else if (fatal_signal == SIGINT)
+    fatal_signal = 0;
+  caught = 0;
+  return fatal_signal == 0;
+}
+
+bool guard_is_interrupted(void) {
+  return caught != 0;
+}
+
+void guard_end_by(int signal_number) {
+  fatal_signal = signal_number;
 }
 
 void guard_die(void) {

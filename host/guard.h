@@ -20,11 +20,20 @@ void guard_complain(const char *message);
 */
 int guard_call(lua_State *L, int nargs, int nresults);
 
+/* Outside of guard_call the terminal's signals are blocked, from now on. */
+void guard_hold_signals(bool hold);
+
 /* Complains about the error on top of the stack and pops it; true: none. */
 bool guard_report(lua_State *L, int status);
 
-/* The last signal has been dealt with. */
-void guard_forget(void);
+/* The last signal has been dealt with; false: it ends the program. */
+bool guard_forget(void);
+
+/* A signal came since then. */
+bool guard_is_interrupted(void);
+
+/* The program is to end by this signal. */
+void guard_end_by(int signal_number);
 
 /* Dies by the signal whose error nobody caught; returns if there is none. */
 void guard_die(void);

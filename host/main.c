@@ -248,13 +248,12 @@ static bool run_all(lua_State *L, const Options *o, char **argv) {
     return false;
   if (o->script != 0 && !run_script(L, o, argv))
     return false;
-  if (o->interactive) {
-    prompt_run(L);
-  } else if (o->script == 0 && !o->statement && !o->lua_version) {
+  if (o->interactive)
+    return prompt_run(L, false);
+  if (o->script == 0 && !o->statement && !o->lua_version) {
     if (!isatty(STDIN_FILENO))
       return run_chunk(L, load_file(L, NULL));
-    show_lua_version();
-    prompt_run(L);
+    return prompt_run(L, true);
   }
   return true;
 }

@@ -7,11 +7,11 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "guard.h"
 #include "lua_rules.h"
+#include "session.h"
 
 static void show_prompt(lua_State *L, bool first) {
   const char *prompt = first ? "> " : ">> ";
@@ -19,6 +19,13 @@ static void show_prompt(lua_State *L, bool first) {
     prompt = luaL_tolstring(L, -1, NULL);
   fputs(prompt, stdout);
   fflush(stdout);
+}
+
+static void show_line(lua_State *L) {
+  size_t len;
+  const char *line = lua_tolstring(L, -1, &len);
+  fwrite(line, 1, len, stdout);
+  putchar('\n');
 }
 
 /*
@@ -41,7 +48,7 @@ static bool read_line(lua_State *L, bool first) {
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
   if (!isatty(STDIN_FILENO))
-    puts(lua_tostring(L, -1));
+    show_line(L);
   return true;
 }
 
@@ -53,8 +60,12 @@ static int load_line(lua_State *L) {
 
 /* The chunk `return <line>`, or false and nothing pushed. */
 static bool load_expression(lua_State *L) {
-  const char *text = lua_pushfstring(L, "return %s", lua_tostring(L, 1));
-  int status = luaL_loadbuffer(L, text, strlen(text), "=stdin");
+  lua_pushliteral(L, "return ");
+  lua_pushvalue(L, 1);
+  lua_concat(L, 2);
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  int status = luaL_loadbuffer(L, text, len, "=stdin");
   lua_remove(L, -2);
   if (status != LUA_OK)
     lua_pop(L, 1);
@@ -109,18 +120,31 @@ static void print_results(lua_State *L) {
         lua_pushfstring(L, "error calling 'print' (%s)", lua_tostring(L, -1)));
 }
 
-void prompt_run(lua_State *L) {
-  const char *name = guard_name(NULL);
+/* False: a signal ends the program. */
+static bool run_plain(lua_State *L, bool greet) {
   int status;
+  if (greet)
+    puts(LUA_COPYRIGHT);
   while (read_chunk(L, &status)) {
     if (status == LUA_OK)
       status = guard_call(L, 0, LUA_MULTRET);
     if (guard_report(L, status))
       print_results(L);
-    guard_forget();
+    if (!guard_forget())
+      return false;
   }
   lua_settop(L, 0);
   putchar('\n');
   fflush(stdout);
+  return true;
+}
+
+bool prompt_run(lua_State *L, bool greet) {
+  const char *name = guard_name(NULL);
+  SessionEnd end = session_run(L, greet);
+  bool ok = end == SESSION_CLOSED;
+  if (end == SESSION_IMPOSSIBLE)
+    ok = run_plain(L, greet);
   guard_name(name);
+  return ok;
 }

@@ -5,14 +5,14 @@
 ---set apart by `|`: files of a room include each other freely, rooms only along an arrow.
 local rows = {
   [0] = "buf | embed | glob",
-  "sys sys_process | sys_file",
+  "sys sys_process | sys_file | sys_prompt",
   "alloc fresh | arena | window | table | digest | walk | frame | glimpse | state | task |" ..
     " codec head seen check encode encoder encode_error encode_object encode_sorted decode" ..
     " decoder decode_key decode_tag scalar",
   "supervisor supervisor_child nursery | worker | pool",
   "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
     " lua_digest | lua_walk | lua_rules | lua_core",
-  "main | guard | options | prompt",
+  "main | guard | options | prompt session editor editor_keys libedit history",
 }
 
 ---Sideways: from -> to.
@@ -26,7 +26,7 @@ local arrows = {
 
 local lua_rooms = {
   "^codec$", "^encode", "^decode", "^fresh$", "^state$", "^task$", "^worker$", "^lua_", "^main$",
-  "^guard$", "^prompt$",
+  "^guard$", "^prompt$", "^session$",
 }
 
 local function set(list)
@@ -36,7 +36,7 @@ local function set(list)
 end
 
 local is_arrow = set(arrows)
-local os_doors = set { "sys", "sys_process", "sys_file" }
+local os_doors = set { "sys", "sys_process", "sys_file", "sys_prompt" }
 local lua_headers = set { "lua.h", "lauxlib.h", "lualib.h" }
 local kernel_headers = set {
   "unistd.h", "fcntl.h", "signal.h", "dirent.h", "poll.h", "sched.h", "pthread.h", "spawn.h",

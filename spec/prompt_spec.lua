@@ -262,7 +262,7 @@ describe("session:prompt", function()
   it("is bold in colour", function()
     local at <close> = new { colour = true }
 
-    assert.equal("\27[1m> \27[0m", at.session:prompt())
+    assert.equal("\27[1m>\27[0m ", at.session:prompt())
   end)
 end)
 

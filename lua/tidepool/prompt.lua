@@ -250,7 +250,7 @@ function Session:prompt()
   local own = rawget(globals, "_PROMPT")
   local ok, text = pcall(tostring, own)
   if own ~= nil and ok then return text end
-  return self:paint("prompt", "> ")
+  return self:paint("prompt", ">") .. " "
 end
 
 ---What may stand in place of text[first..cursor].
