@@ -6,27 +6,12 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fresh.h"
 #include "sys.h"
 
-/*
-** Lua seeds the hashing of its strings with the time and two addresses.
-** Forks of one process would draw the same seed within a second, so the
-** address of the state is moved by a random block below it.
-*/
-static lua_State *new_with_own_seed(void) {
-  uint16_t random;
-  sys_random(&random, sizeof random);
-  void *below = malloc(16 + (size_t)random);
-  lua_State *L = fresh_state();
-  free(below);
-  return L;
-}
-
-static void seed_math(lua_State *L) {
+void state_reseed(lua_State *L) {
   lua_Integer seed[2];
   sys_random(seed, sizeof seed);
   lua_getglobal(L, LUA_MATHLIBNAME);
@@ -40,7 +25,6 @@ static void seed_math(lua_State *L) {
 static int open_all(lua_State *L) {
   lua_CFunction module = lua_tocfunction(L, 1);
   luaL_openlibs(L);
-  seed_math(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, module);
   lua_setfield(L, -2, "tidepool");
@@ -48,7 +32,7 @@ static int open_all(lua_State *L) {
 }
 
 lua_State *state_new(lua_CFunction module) {
-  lua_State *L = new_with_own_seed();
+  lua_State *L = fresh_state();
   if (L == NULL)
     return NULL;
   lua_pushcfunction(L, open_all);

@@ -68,7 +68,8 @@ static void become_worker(Sup *s, uint32_t w) {
     sys_exit(0);
   table_set_pid(&s->table, w, sys_getpid());
   sys_mark((int)w + 1, sys_getpid());
-  s->start->child(&s->table, &s->start->brief, w, s->seat[w].generation);
+  s->start->child->run(s->start->prepared, &s->table, &s->start->brief, w,
+                       s->seat[w].generation);
   sys_exit(0);
 }
 
@@ -389,6 +390,7 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
     return s->pid > 0 ? 0 : -1;
   sys_close(parent);
   start->host_fd = sys_lift(sys_pidfd(host));
+  start->prepared = start->child->prepare();
   for (int i = 0; i < SUPERVISOR_FDS; i++)
     start->fds[i] = sys_lift(start->fds[i]);
   supervisor_run(start);

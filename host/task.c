@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
@@ -38,23 +39,38 @@ static int prepare(lua_State *L) {
   return 0;
 }
 
-int runner_open(Runner *r, lua_CFunction module) {
-  r->module = module;
-  r->L = state_new(module);
-  if (r->L == NULL)
-    return -1;
-  lua_pushcfunction(r->L, prepare);
-  lua_pushlightuserdata(r->L, r);
-  if (lua_pcall(r->L, 1, 0, 0) == LUA_OK)
-    return 0;
-  runner_close(r);
-  return -1;
+/* 1: the runner, 2: the module */
+static int load_own_half(lua_State *L) {
+  luaL_requiref(L, CORE_MODULE, lua_tocfunction(L, 2), 0);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tidepool.worker");
+  lua_call(L, 1, 0);
+  lua_settop(L, 1);
+  return prepare(L);
 }
 
-void runner_close(Runner *r) {
+Runner *runner_new(lua_CFunction module) {
+  Runner *r = calloc(1, sizeof *r);
+  if (r == NULL)
+    return NULL;
+  r->L = state_new(module);
+  if (r->L != NULL) {
+    lua_pushcfunction(r->L, load_own_half);
+    lua_pushlightuserdata(r->L, r);
+    lua_pushcfunction(r->L, module);
+    if (lua_pcall(r->L, 2, 0, 0) == LUA_OK) {
+      lua_gc(r->L, LUA_GCCOLLECT);
+      return r;
+    }
+  }
+  runner_free(r);
+  return NULL;
+}
+
+void runner_free(Runner *r) {
   if (r->L != NULL)
     lua_close(r->L);
-  r->L = NULL;
+  free(r);
 }
 
 Runner *runner_borrow(Runner *r, lua_State *L) {
@@ -418,8 +434,8 @@ static int start(lua_State *L) {
   const Buf *brief = lua_touserdata(L, 2);
   size_t used;
   CodecError err;
-  if (r->module != NULL)
-    luaL_requiref(L, CORE_MODULE, r->module, 0);
+  if (r->number > 0)
+    state_reseed(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.worker");
   lua_call(L, 1, 1);

@@ -4,13 +4,10 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-#include <lua.h>
-
 #include "supervisor.h"
 
-/* Does not return. `module` is what the worker's scripts get by
-** require "tidepool". */
-void worker_run(Table *t, const Brief *brief, uint32_t me, uint32_t generation,
-                lua_CFunction module);
+/* Does not return. `runner` is one of task.h's, or NULL. */
+void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
+                uint32_t generation);
 
 #endif
