@@ -6,6 +6,8 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fresh.h"
@@ -22,8 +24,46 @@ void state_reseed(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/*
+** A process that ends need not give back its memory: only finalizers have to
+** run.  They run in the reverse order of their making, so the one made first
+** is the last, and leaves before Lua frees, and thereby copies, what the
+** process shares with others.
+*/
+static int leave_last(lua_State *L) {
+  const bool *leaving = lua_touserdata(L, 1);
+  if (!*leaving)
+    return 0; /* somebody emptied the registry */
+  fflush(NULL);
+  sys_exit(0);
+  return 0;
+}
+
+static const char LEAVING[] = "tidepool.leaving"; /* registry key */
+
+static void make_first(lua_State *L) {
+  bool *leaving = lua_newuserdatauv(L, sizeof *leaving, 0);
+  *leaving = false;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, leave_last);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, LUA_REGISTRYINDEX, LEAVING);
+}
+
+void state_leave(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LEAVING);
+  bool *leaving = lua_touserdata(L, -1);
+  if (leaving != NULL)
+    *leaving = true;
+  lua_close(L);
+  fflush(NULL);
+  sys_exit(0);
+}
+
 static int open_all(lua_State *L) {
   lua_CFunction module = lua_tocfunction(L, 1);
+  make_first(L);
   luaL_openlibs(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, module);

@@ -12,6 +12,9 @@
 /* All libraries open, `module` preloaded as "tidepool". NULL without memory. */
 lua_State *state_new(lua_CFunction module);
 
+/* Runs what finalizers there are and ends the process. */
+void state_leave(lua_State *L);
+
 /* In a child: random numbers other than those of its siblings. May raise. */
 void state_reseed(lua_State *L);
 

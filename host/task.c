@@ -49,28 +49,27 @@ static int load_own_half(lua_State *L) {
   return prepare(L);
 }
 
-Runner *runner_new(lua_CFunction module) {
-  Runner *r = calloc(1, sizeof *r);
-  if (r == NULL)
-    return NULL;
-  r->L = state_new(module);
-  if (r->L != NULL) {
-    lua_pushcfunction(r->L, load_own_half);
-    lua_pushlightuserdata(r->L, r);
-    lua_pushcfunction(r->L, module);
-    if (lua_pcall(r->L, 2, 0, 0) == LUA_OK) {
-      lua_gc(r->L, LUA_GCCOLLECT);
-      return r;
-    }
-  }
-  runner_free(r);
-  return NULL;
+static int load_runner(lua_State *L, Runner *r, lua_CFunction module) {
+  lua_pushcfunction(L, load_own_half);
+  lua_pushlightuserdata(L, r);
+  lua_pushcfunction(L, module);
+  int status = lua_pcall(L, 2, 0, 0);
+  lua_settop(L, 0);
+  lua_gc(L, LUA_GCCOLLECT);
+  return status;
 }
 
-void runner_free(Runner *r) {
-  if (r->L != NULL)
-    lua_close(r->L);
+Runner *runner_new(lua_CFunction module) {
+  Runner *r = calloc(1, sizeof *r);
+  lua_State *L = r != NULL ? state_new(module) : NULL;
+  if (L != NULL && load_runner(L, r, module) == LUA_OK) {
+    r->L = L;
+    return r;
+  }
+  if (L != NULL)
+    lua_close(L);
   free(r);
+  return NULL;
 }
 
 Runner *runner_borrow(Runner *r, lua_State *L) {
@@ -475,4 +474,9 @@ void runner_finish(Runner *r) {
     fprintf(stderr, "tidepool: finalizer: %s\n", lua_tostring(L, -1));
   }
   lua_settop(L, 0);
+}
+
+void runner_leave(Runner *r) {
+  runner_finish(r);
+  state_leave(r->L);
 }

@@ -45,7 +45,6 @@ typedef struct Runner {
 /* With a fresh state, `module` in it as "tidepool", for one process: this one
 ** or a child of it. NULL: it failed. */
 Runner *runner_new(lua_CFunction module);
-void runner_free(Runner *r);
 /* Serial mode: runs in the caller's state and call frame from now on. May
 ** raise. What it returns goes to runner_return, to restore. */
 Runner *runner_borrow(Runner *r, lua_State *L);
@@ -59,6 +58,8 @@ void runner_return(lua_State *L, Runner *before);
 int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure);
 /* Runs the finalizer; its failure goes to stderr. */
 void runner_finish(Runner *r);
+/* The end of a worker: that, and Lua's own finalizers; does not return. */
+void runner_leave(Runner *r);
 /* Appends a frame per item to `out`; never raises. */
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter);
 /* The runner whose state this is, or NULL. */

@@ -155,8 +155,5 @@ void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
   if (table_stopping(t) == STOP_NOW)
     sys_exit(0);
   table_set_phase(t, me, PHASE_LEAVING);
-  runner_finish(r);
-  runner_free(r);
-  fflush(NULL);
-  sys_exit(0);
+  runner_leave(r);
 }

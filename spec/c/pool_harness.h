@@ -110,12 +110,9 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
   return 0;
 }
 
-void runner_finish(Runner *r) {
+void runner_leave(Runner *r) {
   (void)r;
-}
-
-void runner_free(Runner *r) {
-  (void)r;
+  sys_exit(0);
 }
 
 static inline void append(Runner *r, Buf *out, const void *bytes, size_t n) {
