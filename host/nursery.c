@@ -29,7 +29,7 @@ static void end_nursery(void) {
   uint64_t end = sys_now_ns() + patience_ns;
   while (sys_has_children() && sys_now_ns() < end)
     sys_sleep_ns(look_ns);
-  sys_kill_strays(0, NULL, 0);
+  sys_kill_children();
   sys_exit(0);
 }
 

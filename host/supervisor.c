@@ -43,6 +43,7 @@ static const uint32_t MOST_DELAY_MS = 1000;
 typedef struct Seat {
   int pid; /* 0: empty */
   uint32_t generation;
+  uint32_t birth; /* of all that were here */
   uint32_t delay_ms;
   uint64_t born_ns;
   uint64_t due_ns; /* empty: when to fill it */
@@ -56,7 +57,8 @@ typedef struct Sup {
   const SupervisorStart *start;
   int children_fd, parent_fd, poll_fd, pid;
   Seat *seat;
-  uint32_t n, alive, failed_starts, dooms;
+  uint32_t n, alive, failed_starts, dooms, births;
+  char mark[SYS_MARK_BYTES];
 } Sup;
 
 /* ---- birth ---- */
@@ -67,7 +69,6 @@ static void become_worker(Sup *s, uint32_t w) {
   if (!sys_become_worker(s->pid))
     sys_exit(0);
   table_set_pid(&s->table, w, sys_getpid());
-  sys_mark((int)w + 1, sys_getpid());
   s->start->child->run(s->start->prepared, &s->table, &s->start->brief, w,
                        s->seat[w].generation);
   sys_exit(0);
@@ -77,6 +78,8 @@ static int seat_worker(Sup *s, uint32_t w) {
   Seat *seat = &s->seat[w];
   table_reset_lane(&s->table, w);
   seat->generation++;
+  seat->birth = ++s->births;
+  sys_mark(s->mark, seat->birth);
   int pid = sys_fork();
   if (pid == 0)
     become_worker(s, w);
@@ -165,7 +168,7 @@ static int64_t until_next(const Sup *s) {
 /* ---- death ---- */
 
 static void leave(void) {
-  sys_kill_strays(0, NULL, 0);
+  sys_kill_children();
   sys_reap_all(100 * (int64_t)MS);
   sys_exit(0);
 }
@@ -182,12 +185,15 @@ static void give_up(Sup *s, int why) {
   kill_workers(s);
 }
 
-static void kill_strays_of(Sup *s, int pid) {
-  int *alive = malloc(sizeof *alive * s->n);
-  for (uint32_t w = 0; alive != NULL && w < s->n; w++)
-    alive[w] = s->seat[w].pid;
-  if (alive != NULL)
-    sys_kill_strays(pid, alive, (int)s->n);
+static void kill_strays(Sup *s) {
+  SysWorker *alive = malloc(sizeof *alive * s->n);
+  int n = 0;
+  if (alive == NULL)
+    return;
+  for (uint32_t w = 0; w < s->n; w++)
+    if (s->seat[w].pid != 0)
+      alive[n++] = (SysWorker){s->seat[w].pid, s->seat[w].birth};
+  sys_kill_strays(alive, n);
   free(alive);
 }
 
@@ -242,7 +248,6 @@ static void bury(Sup *s, int pid, int why) {
   sys_reap(pid);
   s->alive--;
   bool held = table_repair(&s->table, w, why);
-  kill_strays_of(s, pid);
   if (table_stopping(&s->table) == STOP_NOT)
     judge(s, w, why, held);
 }
@@ -251,11 +256,14 @@ static void tend_children(Sup *s) {
   int pid, why = 0;
   ReapKind kind;
   sys_clear_children_event(s->children_fd);
+  uint32_t before = s->alive;
   while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE)
     if (kind == REAP_DEAD)
       bury(s, pid, why);
     else
       pass_over(s, pid);
+  if (s->alive < before)
+    kill_strays(s);
   if (table_stopping(&s->table) == STOP_NOT)
     seat_due(s, sys_now_ns());
   table_wake_idle(&s->table);

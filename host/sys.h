@@ -97,8 +97,17 @@ ReapKind sys_reap_peek(int *pid, int *why);
 void sys_reap(int pid);
 void sys_reap_all(int64_t timeout_ns); /* that are dead or dying */
 void sys_clear_children_event(int fd);
-void sys_mark(int number, int pid); /* strays of this process carry it */
-void sys_kill_strays(int pid, const int *workers, int n); /* 0: all */
+/* A child, and which birth it was: strays that it leaves carry that number. */
+typedef struct SysWorker {
+  int pid;
+  uint32_t birth; /* counts from 1 */
+} SysWorker;
+enum { SYS_MARK_BYTES = 48 };
+/* For the child born next. `room` stays part of the environment. */
+void sys_mark(char room[SYS_MARK_BYTES], uint32_t birth);
+/* Kills children that neither live nor carry the mark of one who does. */
+void sys_kill_strays(const SysWorker *alive, int n);
+void sys_kill_children(void);
 int sys_why_killed(void);    /* the wait status of a SIGKILL */
 int sys_why_signal(int why); /* 0: it exited */
 int sys_why_status(int why);

@@ -337,12 +337,9 @@ void sys_clear_children_event(int fd) {
     continue;
 }
 
-static const char MARK[] = "TIDEPOOL_WORKER";
-
-void sys_mark(int number, int pid) {
-  char text[48];
-  snprintf(text, sizeof text, "%d:%d", number, pid);
-  setenv(MARK, text, 1);
+void sys_mark(char room[SYS_MARK_BYTES], uint32_t birth) {
+  snprintf(room, SYS_MARK_BYTES, "TIDEPOOL_WORKER=%d.%u", sys_getpid(), birth);
+  putenv(room);
 }
 
 static bool file_text(const char *path, char *text, size_t room) {
@@ -355,35 +352,41 @@ static bool file_text(const char *path, char *text, size_t room) {
   return n > 0;
 }
 
-/* Does the environment that `stray` was started with name worker `pid`? */
-static bool carries_mark(int stray, int pid) {
-  char path[64], line[64], mark[64];
+/* The birth named by the environment that `stray` was started with, or 0. */
+static uint32_t mark_of(int stray) {
+  char path[64], line[64];
+  uint32_t found = 0;
   snprintf(path, sizeof path, "/proc/%d/environ", stray);
   FILE *f = fopen(path, "re");
   if (f == NULL)
-    return false;
-  bool found = false;
+    return 0;
   size_t n = 0;
-  for (int c; !found && (c = getc(f)) != EOF;) {
+  for (int c; found == 0 && (c = getc(f)) != EOF;) {
     if (n < sizeof line - 1)
       line[n++] = (char)c;
     if (c != '\0')
       continue;
-    line[n < sizeof line ? n : sizeof line - 1] = '\0';
+    line[n - 1] = '\0';
     n = 0;
-    int number;
-    if (sscanf(line, "TIDEPOOL_WORKER=%d:%63s", &number, mark) == 2)
-      found = atoi(mark) == pid;
+    int parent;
+    uint32_t birth;
+    if (sscanf(line, "TIDEPOOL_WORKER=%d.%u", &parent, &birth) == 2 &&
+        parent == sys_getpid())
+      found = birth;
   }
   fclose(f);
   return found;
 }
 
-static bool is_worker(int pid, const int *workers, int n) {
+static bool is_stray(int pid, const SysWorker *alive, int n) {
   for (int i = 0; i < n; i++)
-    if (workers[i] == pid)
-      return true;
-  return false;
+    if (alive[i].pid == pid)
+      return false;
+  uint32_t mark = mark_of(pid);
+  for (int i = 0; i < n; i++)
+    if (alive[i].birth == mark)
+      return false;
+  return mark != 0;
 }
 
 bool sys_has_children(void) {
@@ -392,20 +395,52 @@ bool sys_has_children(void) {
   return file_text(path, text, sizeof text);
 }
 
+typedef struct Children {
+  int fd;
+  ssize_t at, n;
+  char text[1024];
+} Children;
+
+static int next_char(Children *c) {
+  if (c->at == c->n) {
+    c->n = read(c->fd, c->text, sizeof c->text);
+    c->at = 0;
+  }
+  return c->n > 0 ? c->text[c->at++] : EOF;
+}
+
+static int next_child(Children *c) {
+  int pid = 0;
+  for (int digit; (digit = next_char(c)) >= '0';)
+    pid = pid * 10 + digit - '0';
+  return pid;
+}
+
 /*
 ** Processes left behind by a worker come to us (we are their subreaper).
 ** They are told from workers by the list, and from each other by the mark.
 */
-void sys_kill_strays(int pid, const int *workers, int n) {
+static void kill_those(bool all, const SysWorker *alive, int n) {
   char path[64];
-  int child;
+  siginfo_t info;
+  if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+    return; /* there is no child; opening the list takes far longer */
   snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
-  FILE *f = fopen(path, "re");
-  while (f != NULL && fscanf(f, "%d", &child) == 1)
-    if (!is_worker(child, workers, n) && (pid == 0 || carries_mark(child, pid)))
-      kill(child, SIGKILL);
-  if (f != NULL)
-    fclose(f);
+  Children c = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+  if (c.fd < 0)
+    return;
+  for (int pid; (pid = next_child(&c)) > 0;)
+    if (all || is_stray(pid, alive, n))
+      kill(pid, SIGKILL);
+  close(c.fd);
+}
+
+void sys_kill_strays(const SysWorker *alive, int n) {
+  kill_those(false, alive, n);
+}
+
+void sys_kill_children(void) {
+  kill_those(true, NULL, 0);
 }
 
 int sys_why_killed(void) {
