@@ -26,6 +26,7 @@
 /* ---- processes ---- */
 
 static void *prepare_worker(void) {
+  sys_keep_memory_warm();
   return runner_new(luaopen_tidepool);
 }
 

@@ -28,6 +28,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,8 @@ typedef struct Sup {
   int children_fd, parent_fd, poll_fd, pid;
   Seat *seat;
   uint32_t n, alive, failed_starts, dooms, births;
-  char mark[SYS_MARK_BYTES];
+  char mark[SYS_MARK_BYTES], title[16];
+  SysOom oom;
 } Sup;
 
 /* ---- birth ---- */
@@ -68,6 +70,7 @@ static void become_worker(Sup *s, uint32_t w) {
   sys_keep_fds(&event_fd, 1);
   if (!sys_become_worker(s->pid))
     sys_exit(0);
+  sys_title(s->title);
   table_set_pid(&s->table, w, sys_getpid());
   s->start->child->run(s->start->prepared, &s->table, &s->start->brief, w,
                        s->seat[w].generation);
@@ -80,6 +83,7 @@ static int seat_worker(Sup *s, uint32_t w) {
   seat->generation++;
   seat->birth = ++s->births;
   sys_mark(s->mark, seat->birth);
+  snprintf(s->title, sizeof s->title, "tidepool %u", w + 1);
   int pid = sys_fork();
   if (pid == 0)
     become_worker(s, w);
@@ -92,6 +96,9 @@ static int seat_worker(Sup *s, uint32_t w) {
 }
 
 static void seat_due(Sup *s, uint64_t now) {
+  if (s->alive == s->n)
+    return;
+  sys_oom_offer(&s->oom, true);
   for (uint32_t w = 0; w < s->n; w++) {
     Seat *seat = &s->seat[w];
     if (seat->pid != 0 || seat->due_ns > now)
@@ -99,6 +106,7 @@ static void seat_due(Sup *s, uint64_t now) {
     if (seat_worker(s, w) != 0) /* the system is full: try again */
       seat->due_ns = now + 100 * MS;
   }
+  sys_oom_offer(&s->oom, false);
 }
 
 static uint64_t next_seat_ns(const Sup *s) {
@@ -338,10 +346,14 @@ static void fetch_digests(Sup *s) {
 
 /* All workers, or none: the parent hears which. */
 static int seat_all(Sup *s) {
-  for (uint32_t w = 0; w < s->n; w++)
+  int error = 0;
+  sys_oom_open(&s->oom);
+  sys_oom_offer(&s->oom, true);
+  for (uint32_t w = 0; w < s->n && error == 0; w++)
     if (seat_worker(s, w) != 0)
-      return errno;
-  return 0;
+      error = errno;
+  sys_oom_offer(&s->oom, false);
+  return error;
 }
 
 void supervisor_run(const SupervisorStart *start) {
@@ -398,6 +410,7 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
     return s->pid > 0 ? 0 : -1;
   sys_close(parent);
   start->host_fd = sys_lift(sys_pidfd(host));
+  sys_become_nursery();
   start->prepared = start->child->prepare();
   for (int i = 0; i < SUPERVISOR_FDS; i++)
     start->fds[i] = sys_lift(start->fds[i]);

@@ -91,6 +91,18 @@ void sys_become_nursery(void);          /* children reap themselves */
 int sys_become_supervisor(void);        /* returns a fd readable at SIGCHLD */
 bool sys_become_worker(int supervisor); /* false: the supervisor is gone */
 
+/* The kernel's out-of-memory killer takes a worker before anybody else: those
+** who are born while their parent is `offered`. */
+typedef struct SysOom {
+  int fd;
+  long own_bytes;
+  char own[8];
+} SysOom;
+void sys_oom_open(SysOom *o);
+void sys_oom_offer(const SysOom *o, bool offered);
+/* Large strings come and go: warm memory is used again (law 8). */
+void sys_keep_memory_warm(void);
+
 typedef enum ReapKind { REAP_NONE, REAP_STOPPED, REAP_DEAD } ReapKind;
 /* Looks who died, without reaping; *why is a wait status. */
 ReapKind sys_reap_peek(int *pid, int *why);

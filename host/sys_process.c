@@ -140,11 +140,6 @@ int sys_lift(int fd) {
   return high;
 }
 
-static int by_value(const void *a, const void *b) {
-  int x = *(const int *)a, y = *(const int *)b;
-  return x < y ? -1 : x > y;
-}
-
 static void close_from_to(int from, int to) {
   if (from > to)
     return;
@@ -158,18 +153,15 @@ static void close_from_to(int from, int to) {
 }
 
 void sys_keep_fds(const int *keep, int n) {
-  int sorted[16];
-  int from = STDERR_FILENO + 1;
-  n = n < 16 ? n : 16;
-  memcpy(sorted, keep, sizeof(int) * (size_t)n);
-  qsort(sorted, (size_t)n, sizeof(int), by_value);
-  for (int i = 0; i < n; i++) {
-    if (sorted[i] < from)
-      continue;
-    close_from_to(from, sorted[i] - 1);
-    from = sorted[i] + 1;
-  }
-  close_from_to(from, INT32_MAX);
+  int from = STDERR_FILENO + 1, next;
+  do {
+    next = INT32_MAX;
+    for (int i = 0; i < n; i++)
+      if (keep[i] >= from && keep[i] < next)
+        next = keep[i];
+    close_from_to(from, next - 1);
+    from = next < INT32_MAX ? next + 1 : next;
+  } while (next < INT32_MAX);
 }
 
 int sys_open_cwd(void) {
@@ -225,9 +217,16 @@ size_t sys_environ(char *to, size_t room) {
 }
 
 void sys_use_environ(char *block, size_t bytes) {
-  clearenv();
+  size_t n = 0;
   for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
-    putenv(block + at);
+    n++;
+  char **list = calloc(n + 1, sizeof *list);
+  if (list == NULL)
+    return;
+  n = 0;
+  for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
+    list[n++] = block + at;
+  environ = list;
 }
 
 /* ---- roles ---- */
@@ -244,8 +243,8 @@ static void reset_signals(void) {
       sigaction(i, &standard, NULL);
 }
 
-static void ignore(int number) {
-  struct sigaction act = {.sa_handler = SIG_IGN};
+static void handle(int number, void (*how)(int)) {
+  struct sigaction act = {.sa_handler = how};
   sigaction(number, &act, NULL);
 }
 
@@ -257,30 +256,37 @@ static void survive(int number) {
 
 void sys_become_nursery(void) {
   reset_signals();
-  ignore(SIGCHLD);
+  handle(SIGCHLD, SIG_IGN);
 }
 
 int sys_become_supervisor(void) {
   sigset_t children;
-  reset_signals();
+  handle(SIGCHLD, SIG_DFL);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   return signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The kernel's out-of-memory killer takes a worker before the host. */
-static void offer_to_oom_killer(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0)
-    return;
-  ssize_t n = write(fd, "500", 3);
-  (void)n; /* a preference: the pool works without it */
-  close(fd);
+/*
+** Children inherit the score.  To open the file of a new process takes longer
+** than its fork, so the supervisor moves its own to and fro.  All of it is a
+** preference: the pool works without it.
+*/
+void sys_oom_open(SysOom *o) {
+  o->fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  o->own_bytes = o->fd < 0 ? 0 : read(o->fd, o->own, sizeof o->own);
 }
 
-/* Large strings come and go: warm memory is used again (law 8). */
-static void keep_memory_warm(void) {
+void sys_oom_offer(const SysOom *o, bool offered) {
+  if (o->own_bytes <= 0)
+    return;
+  ssize_t n = offered ? pwrite(o->fd, "500", 3, 0)
+                      : pwrite(o->fd, o->own, (size_t)o->own_bytes, 0);
+  (void)n;
+}
+
+void sys_keep_memory_warm(void) {
   enum { WARM = 1 << 27 };
   mallopt(M_MMAP_THRESHOLD, WARM);
   mallopt(M_TRIM_THRESHOLD, WARM);
@@ -291,14 +297,11 @@ bool sys_become_worker(int supervisor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (!sys_is_parent(supervisor))
     return false;
-  reset_signals();
   survive(SIGINT);
   survive(SIGPIPE);
   survive(SIGXFSZ);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  offer_to_oom_killer();
-  keep_memory_warm();
   return true;
 }
 

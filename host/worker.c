@@ -131,14 +131,11 @@ static void start(Worker *w, const Brief *brief) {
 
 void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
                 uint32_t generation) {
-  char title[16];
   uint64_t most = brief->max_items;
   Worker w = {.table = t, .me = me};
   Runner *r = w.runner = runner;
   if (r == NULL)
     sys_exit(EXIT_FAILED_START);
-  snprintf(title, sizeof title, "tidepool %u", me + 1);
-  sys_title(title);
   set_up_stdio();
   sys_shared_readonly(&t->args);
   adopt_window(&w, brief);
