@@ -26,8 +26,7 @@
 /* ---- processes ---- */
 
 static void *prepare_worker(void) {
-  sys_keep_memory_warm();
-  return runner_new(luaopen_tidepool);
+  return worker_prepare(luaopen_tidepool);
 }
 
 static WorkerMain be_worker = {prepare_worker, worker_run};

@@ -326,13 +326,10 @@ static void settle_in(const SupervisorStart *start, int children_fd) {
   sys_use_cwd(start->fds[FD_CWD]);
 }
 
-static void use_environ(Sup *s) {
+static int use_environ(Sup *s) {
   const Brief *brief = &s->start->brief;
-  if (brief->environ_bytes == 0 ||
-      brief->options_bytes > brief->shape.args_bytes - brief->environ_bytes)
-    return;
-  sys_use_environ((char *)s->table.args.base + brief->options_bytes,
-                  brief->environ_bytes);
+  return sys_use_environ((char *)s->table.args.base + brief->options_bytes,
+                         brief->environ_bytes, s->mark);
 }
 
 /* What the parent hashes with, its workers will: load it once, here. */
@@ -359,9 +356,8 @@ static int seat_all(Sup *s) {
 void supervisor_run(const SupervisorStart *start) {
   Sup s = {.children_fd = sys_lift(sys_become_supervisor())};
   settle_in(start, s.children_fd);
-  int error = open_up(&s, start) == 0 ? 0 : errno;
+  int error = open_up(&s, start) == 0 && use_environ(&s) == 0 ? 0 : errno;
   if (error == 0) {
-    use_environ(&s);
     fetch_digests(&s);
     error = seat_all(&s);
   }

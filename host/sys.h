@@ -84,7 +84,11 @@ void sys_hold_stdio(void);
 int sys_copy_stdio(int fd);                /* /dev/null when it is not open */
 void sys_title(const char *text);          /* what ps shows, 15 bytes */
 size_t sys_environ(char *to, size_t room); /* bytes it takes, NUL between */
-void sys_use_environ(char *block, size_t bytes); /* keeps pointing into it */
+enum { SYS_MARK_BYTES = 48 };
+/* The environment: that of `block`, and the mark. It goes on pointing into
+** both. -1 without memory. */
+int sys_use_environ(char *block, size_t bytes, char *mark);
+void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth); /* the next child's */
 
 /* roles: what a process of ours is before it does anything else */
 void sys_become_nursery(void);          /* children reap themselves */
@@ -114,9 +118,6 @@ typedef struct SysWorker {
   int pid;
   uint32_t birth; /* counts from 1 */
 } SysWorker;
-enum { SYS_MARK_BYTES = 48 };
-/* For the child born next. `room` stays part of the environment. */
-void sys_mark(char room[SYS_MARK_BYTES], uint32_t birth);
 /* Kills children that neither live nor carry the mark of one who does. */
 void sys_kill_strays(const SysWorker *alive, int n);
 void sys_kill_children(void);

@@ -216,17 +216,27 @@ size_t sys_environ(char *to, size_t room) {
   return n;
 }
 
-void sys_use_environ(char *block, size_t bytes) {
-  size_t n = 0;
+/* Strays of a child carry the name with the number of its birth. */
+static const char MARK[] = "TIDEPOOL_WORKER=";
+
+void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth) {
+  snprintf(mark, SYS_MARK_BYTES, "%s%d.%u", MARK, sys_getpid(), birth);
+}
+
+int sys_use_environ(char *block, size_t bytes, char *mark) {
+  size_t n = 2;
   for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
     n++;
-  char **list = calloc(n + 1, sizeof *list);
+  char **list = calloc(n, sizeof *list);
   if (list == NULL)
-    return;
+    return -1;
   n = 0;
+  list[n++] = mark;
   for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
-    list[n++] = block + at;
+    if (strncmp(block + at, MARK, sizeof MARK - 1) != 0)
+      list[n++] = block + at;
   environ = list;
+  return 0;
 }
 
 /* ---- roles ---- */
@@ -338,11 +348,6 @@ void sys_clear_children_event(int fd) {
   struct signalfd_siginfo info;
   while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
     continue;
-}
-
-void sys_mark(char room[SYS_MARK_BYTES], uint32_t birth) {
-  snprintf(room, SYS_MARK_BYTES, "TIDEPOOL_WORKER=%d.%u", sys_getpid(), birth);
-  putenv(room);
 }
 
 static bool file_text(const char *path, char *text, size_t room) {

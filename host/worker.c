@@ -129,6 +129,12 @@ static void start(Worker *w, const Brief *brief) {
   sys_exit(EXIT_FAILED_START);
 }
 
+void *worker_prepare(lua_CFunction module) {
+  set_up_stdio();
+  sys_keep_memory_warm();
+  return runner_new(module);
+}
+
 void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
                 uint32_t generation) {
   uint64_t most = brief->max_items;
@@ -136,7 +142,6 @@ void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
   Runner *r = w.runner = runner;
   if (r == NULL)
     sys_exit(EXIT_FAILED_START);
-  set_up_stdio();
   sys_shared_readonly(&t->args);
   adopt_window(&w, brief);
   r->owner = &w;
