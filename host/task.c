@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -403,6 +404,12 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
   }
 }
 
+/* fflush writes to its stream, and so copies pages, even if it is empty. */
+static void flush(FILE *f) {
+  if (__fpending(f) > 0)
+    fflush(f);
+}
+
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
   lua_State *L = r->L;
   Run run = {.runner = r, .task = task, .out = out, .meter = meter};
@@ -421,8 +428,8 @@ void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
     fail_rest(L, &run, status, "unknown_function");
   lua_settop(L, 0);
   r->task = NULL;
-  fflush(stdout);
-  fflush(stderr);
+  flush(stdout);
+  flush(stderr);
 }
 
 /* ---- start and end of a worker ---- */
@@ -461,7 +468,7 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
     put_failure(L, failure);
   }
   lua_settop(L, 0);
-  fflush(stdout);
+  flush(stdout);
   return status == LUA_OK ? 0 : -1;
 }
 
