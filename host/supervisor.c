@@ -175,9 +175,10 @@ static int64_t until_next(const Sup *s) {
 
 /* ---- death ---- */
 
-static void leave(void) {
+static void leave(const Sup *s) {
   sys_kill_children();
   sys_reap_all(100 * (int64_t)MS);
+  sys_close(s->parent_fd); /* the parent need not wait for our memory */
   sys_exit(0);
 }
 
@@ -289,7 +290,7 @@ static void hear_parent(Sup *s) {
   if (gone || table_stopping(&s->table) == STOP_NOW)
     kill_workers(s);
   if (gone)
-    leave();
+    leave(s);
 }
 
 static int open_up(Sup *s, const SupervisorStart *start) {
@@ -365,17 +366,17 @@ void supervisor_run(const SupervisorStart *start) {
   sys_send(s.parent_fd, hello, sizeof hello, NULL, 0);
   if (error != 0) {
     kill_workers(&s);
-    leave();
+    leave(&s);
   }
   for (;;) {
     uint32_t tags[SYS_MAX_EVENTS];
     if (table_stopping(&s.table) != STOP_NOT && s.alive == 0)
-      leave();
+      leave(&s);
     int n = sys_poll_wait(s.poll_fd, tags, until_next(&s));
     for (int i = 0; i < n; i++) {
       if (tags[i] == TAG_HOST) {
         kill_workers(&s);
-        leave();
+        leave(&s);
       }
       if (tags[i] == TAG_PARENT)
         hear_parent(&s);
