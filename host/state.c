@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "fresh.h"
 #include "sys.h"
 
@@ -49,6 +50,13 @@ static void make_first(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, LEAVING);
+}
+
+void state_settle(lua_State *L) {
+  void *a;
+  lua_getallocf(L, &a);
+  lua_gc(L, LUA_GCCOLLECT);
+  alloc_forget_spares(a);
 }
 
 void state_leave(lua_State *L) {

@@ -12,6 +12,9 @@
 /* All libraries open, `module` preloaded as "tidepool". NULL without memory. */
 lua_State *state_new(lua_CFunction module);
 
+/* A state of state_new, before a fork: children will write to few pages. */
+void state_settle(lua_State *L);
+
 /* Runs what finalizers there are and ends the process. */
 void state_leave(lua_State *L);
 

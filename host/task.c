@@ -56,7 +56,7 @@ static int load_runner(lua_State *L, Runner *r, lua_CFunction module) {
   lua_pushcfunction(L, module);
   int status = lua_pcall(L, 2, 0, 0);
   lua_settop(L, 0);
-  lua_gc(L, LUA_GCCOLLECT);
+  state_settle(L);
   return status;
 }
 
