@@ -104,8 +104,6 @@ typedef struct SysOom {
 } SysOom;
 void sys_oom_open(SysOom *o);
 void sys_oom_offer(const SysOom *o, bool offered);
-/* Large strings come and go: warm memory is used again (law 8). */
-void sys_keep_memory_warm(void);
 
 typedef enum ReapKind { REAP_NONE, REAP_STOPPED, REAP_DEAD } ReapKind;
 /* Looks who died, without reaping; *why is a wait status. */

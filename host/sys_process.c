@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -294,12 +293,6 @@ void sys_oom_offer(const SysOom *o, bool offered) {
   ssize_t n = offered ? pwrite(o->fd, "500", 3, 0)
                       : pwrite(o->fd, o->own, (size_t)o->own_bytes, 0);
   (void)n;
-}
-
-void sys_keep_memory_warm(void) {
-  enum { WARM = 1 << 27 };
-  mallopt(M_MMAP_THRESHOLD, WARM);
-  mallopt(M_TRIM_THRESHOLD, WARM);
 }
 
 bool sys_become_worker(int supervisor) {

@@ -131,7 +131,6 @@ static void start(Worker *w, const Brief *brief) {
 
 void *worker_prepare(lua_CFunction module) {
   set_up_stdio();
-  sys_keep_memory_warm();
   return runner_new(module);
 }
 
