@@ -96,6 +96,10 @@ Alloc *alloc_new(void) {
   return newest = a;
 }
 
+void alloc_forget_spares(Alloc *a) {
+  memset(a->spare, 0, sizeof a->spare);
+}
+
 static size_t class_of(size_t size) {
   return (size - 1) / UNIT;
 }

@@ -142,7 +142,8 @@ static int class_of(size_t bytes) {
 static int cut_span(Arena *a, size_t bytes, size_t *at) {
   if (a->span_left < bytes) {
     size_t span, room; /* the old one's rest stays unused: under 64 KiB */
-    if (alloc_large(a, SPAN, &span, &room) != 0)
+    size_t want = a->top == 0 ? SPAN / 4 : SPAN; /* most pools stay small */
+    if (alloc_large(a, want, &span, &room) != 0)
       return -1;
     a->span_at = span;
     a->span_left = room;

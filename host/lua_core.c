@@ -25,10 +25,11 @@
 
 /* ---- processes ---- */
 
-static void be_worker(Table *t, const Brief *brief, uint32_t me,
-                      uint32_t generation) {
-  worker_run(t, brief, me, generation, luaopen_tidepool);
+static void *prepare_worker(void) {
+  return worker_prepare(luaopen_tidepool);
 }
+
+static WorkerMain be_worker = {prepare_worker, worker_run};
 
 /* ---- small functions ---- */
 
@@ -202,6 +203,6 @@ int luaopen_tidepool(lua_State *L) {
   lua_pushnil(L); /* so that its functions are known as tidepool's */
   lua_setfield(L, -2, "tidepool.init");
   lua_pop(L, 1);
-  open_nursery(L, be_worker); /* which inherits what is compiled */
+  open_nursery(L, &be_worker); /* which inherits what is compiled */
   return 1;
 }

@@ -10,6 +10,9 @@
 ** plain module under a foreign host does not have, and costs 0.5 ms and more.
 ** Without a nursery (it was killed) a new one is forked, late.
 **
+** What all workers need before they know their pool, a Lua state with its
+** libraries, is made here, once: they inherit it and copy what they change.
+**
 ** It holds one end of a pair and the parent's pidfd: when either tells that
 ** the parent is gone, it ends.  It never has to be waited for.
 */
@@ -26,7 +29,7 @@ static void end_nursery(void) {
   uint64_t end = sys_now_ns() + patience_ns;
   while (sys_has_children() && sys_now_ns() < end)
     sys_sleep_ns(look_ns);
-  sys_kill_strays(0, NULL, 0);
+  sys_kill_children();
   sys_exit(0);
 }
 
@@ -44,7 +47,9 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
     sys_poll_add(poll_fd, host_fd, TAG_HOST);
   if (!sys_is_parent(host))
     sys_exit(0);
-  for (;;) {
+  for (void *prepared = NULL;;) {
+    if (prepared == NULL)
+      prepared = child->prepare();
     uint32_t tags[SYS_MAX_EVENTS];
     int n = sys_poll_wait(poll_fd, tags, SYS_FOREVER);
     for (int i = 0; i < n; i++)
@@ -52,7 +57,8 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
         end_nursery();
     if (n <= 0)
       continue;
-    SupervisorStart start = {.host_fd = host_fd, .child = child};
+    SupervisorStart start = {
+        .host_fd = host_fd, .child = child, .prepared = prepared};
     int n_fds = SUPERVISOR_FDS;
     long got =
         sys_receive(fd, &start.brief, sizeof start.brief, start.fds, &n_fds);

@@ -63,7 +63,7 @@ static bool has_table(const Pool *p) {
 }
 
 static uint32_t slots(const Pool *p) {
-  return p->shadow == NULL || !has_table(p) ? 0 : TABLE_SLOTS;
+  return p->shadow == NULL || !has_table(p) ? 0 : p->table.n_used;
 }
 
 /* ---- making ---- */

@@ -6,27 +6,15 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdlib.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "fresh.h"
 #include "sys.h"
 
-/*
-** Lua seeds the hashing of its strings with the time and two addresses.
-** Forks of one process would draw the same seed within a second, so the
-** address of the state is moved by a random block below it.
-*/
-static lua_State *new_with_own_seed(void) {
-  uint16_t random;
-  sys_random(&random, sizeof random);
-  void *below = malloc(16 + (size_t)random);
-  lua_State *L = fresh_state();
-  free(below);
-  return L;
-}
-
-static void seed_math(lua_State *L) {
+void state_reseed(lua_State *L) {
   lua_Integer seed[2];
   sys_random(seed, sizeof seed);
   lua_getglobal(L, LUA_MATHLIBNAME);
@@ -37,10 +25,54 @@ static void seed_math(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/*
+** A process that ends need not give back its memory: only finalizers have to
+** run.  They run in the reverse order of their making, so the one made first
+** is the last, and leaves before Lua frees, and thereby copies, what the
+** process shares with others.
+*/
+static int leave_last(lua_State *L) {
+  const bool *leaving = lua_touserdata(L, 1);
+  if (!*leaving)
+    return 0; /* somebody emptied the registry */
+  fflush(NULL);
+  sys_exit(0);
+  return 0;
+}
+
+static const char LEAVING[] = "tidepool.leaving"; /* registry key */
+
+static void make_first(lua_State *L) {
+  bool *leaving = lua_newuserdatauv(L, sizeof *leaving, 0);
+  *leaving = false;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, leave_last);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, LUA_REGISTRYINDEX, LEAVING);
+}
+
+void state_settle(lua_State *L) {
+  void *a;
+  lua_getallocf(L, &a);
+  lua_gc(L, LUA_GCCOLLECT);
+  alloc_forget_spares(a);
+}
+
+void state_leave(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LEAVING);
+  bool *leaving = lua_touserdata(L, -1);
+  if (leaving != NULL)
+    *leaving = true;
+  lua_close(L);
+  fflush(NULL);
+  sys_exit(0);
+}
+
 static int open_all(lua_State *L) {
   lua_CFunction module = lua_tocfunction(L, 1);
+  make_first(L);
   luaL_openlibs(L);
-  seed_math(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, module);
   lua_setfield(L, -2, "tidepool");
@@ -48,7 +80,7 @@ static int open_all(lua_State *L) {
 }
 
 lua_State *state_new(lua_CFunction module) {
-  lua_State *L = new_with_own_seed();
+  lua_State *L = fresh_state();
   if (L == NULL)
     return NULL;
   lua_pushcfunction(L, open_all);

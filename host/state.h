@@ -9,9 +9,17 @@
 /* The name by which a module opens its C half alone. */
 #define CORE_MODULE "tidepool.core"
 
-/* All libraries open, `module` preloaded as "tidepool", own random seeds.
-** NULL without memory. */
+/* All libraries open, `module` preloaded as "tidepool". NULL without memory. */
 lua_State *state_new(lua_CFunction module);
+
+/* A state of state_new, before a fork: children will write to few pages. */
+void state_settle(lua_State *L);
+
+/* Runs what finalizers there are and ends the process. */
+void state_leave(lua_State *L);
+
+/* In a child: random numbers other than those of its siblings. May raise. */
+void state_reseed(lua_State *L);
 
 /* Message handler: replaces the error value by {value, traceback}. */
 int state_on_error(lua_State *L);

@@ -28,6 +28,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ static const uint32_t MOST_DELAY_MS = 1000;
 typedef struct Seat {
   int pid; /* 0: empty */
   uint32_t generation;
+  uint32_t birth; /* of all that were here */
   uint32_t delay_ms;
   uint64_t born_ns;
   uint64_t due_ns; /* empty: when to fill it */
@@ -56,7 +58,9 @@ typedef struct Sup {
   const SupervisorStart *start;
   int children_fd, parent_fd, poll_fd, pid;
   Seat *seat;
-  uint32_t n, alive, failed_starts, dooms;
+  uint32_t n, alive, failed_starts, dooms, births;
+  char mark[SYS_MARK_BYTES], title[16];
+  SysOom oom;
 } Sup;
 
 /* ---- birth ---- */
@@ -66,9 +70,10 @@ static void become_worker(Sup *s, uint32_t w) {
   sys_keep_fds(&event_fd, 1);
   if (!sys_become_worker(s->pid))
     sys_exit(0);
+  sys_title(s->title);
   table_set_pid(&s->table, w, sys_getpid());
-  sys_mark((int)w + 1, sys_getpid());
-  s->start->child(&s->table, &s->start->brief, w, s->seat[w].generation);
+  s->start->child->run(s->start->prepared, &s->table, &s->start->brief, w,
+                       s->seat[w].generation);
   sys_exit(0);
 }
 
@@ -76,6 +81,9 @@ static int seat_worker(Sup *s, uint32_t w) {
   Seat *seat = &s->seat[w];
   table_reset_lane(&s->table, w);
   seat->generation++;
+  seat->birth = ++s->births;
+  sys_mark(s->mark, seat->birth);
+  snprintf(s->title, sizeof s->title, "tidepool %u", w + 1);
   int pid = sys_fork();
   if (pid == 0)
     become_worker(s, w);
@@ -88,6 +96,9 @@ static int seat_worker(Sup *s, uint32_t w) {
 }
 
 static void seat_due(Sup *s, uint64_t now) {
+  if (s->alive == s->n)
+    return;
+  sys_oom_offer(&s->oom, true);
   for (uint32_t w = 0; w < s->n; w++) {
     Seat *seat = &s->seat[w];
     if (seat->pid != 0 || seat->due_ns > now)
@@ -95,6 +106,7 @@ static void seat_due(Sup *s, uint64_t now) {
     if (seat_worker(s, w) != 0) /* the system is full: try again */
       seat->due_ns = now + 100 * MS;
   }
+  sys_oom_offer(&s->oom, false);
 }
 
 static uint64_t next_seat_ns(const Sup *s) {
@@ -163,9 +175,10 @@ static int64_t until_next(const Sup *s) {
 
 /* ---- death ---- */
 
-static void leave(void) {
-  sys_kill_strays(0, NULL, 0);
+static void leave(const Sup *s) {
+  sys_kill_children();
   sys_reap_all(100 * (int64_t)MS);
+  sys_close(s->parent_fd); /* the parent need not wait for our memory */
   sys_exit(0);
 }
 
@@ -181,12 +194,15 @@ static void give_up(Sup *s, int why) {
   kill_workers(s);
 }
 
-static void kill_strays_of(Sup *s, int pid) {
-  int *alive = malloc(sizeof *alive * s->n);
-  for (uint32_t w = 0; alive != NULL && w < s->n; w++)
-    alive[w] = s->seat[w].pid;
-  if (alive != NULL)
-    sys_kill_strays(pid, alive, (int)s->n);
+static void kill_strays(Sup *s) {
+  SysWorker *alive = malloc(sizeof *alive * s->n);
+  int n = 0;
+  if (alive == NULL)
+    return;
+  for (uint32_t w = 0; w < s->n; w++)
+    if (s->seat[w].pid != 0)
+      alive[n++] = (SysWorker){s->seat[w].pid, s->seat[w].birth};
+  sys_kill_strays(alive, n);
   free(alive);
 }
 
@@ -241,7 +257,6 @@ static void bury(Sup *s, int pid, int why) {
   sys_reap(pid);
   s->alive--;
   bool held = table_repair(&s->table, w, why);
-  kill_strays_of(s, pid);
   if (table_stopping(&s->table) == STOP_NOT)
     judge(s, w, why, held);
 }
@@ -250,11 +265,14 @@ static void tend_children(Sup *s) {
   int pid, why = 0;
   ReapKind kind;
   sys_clear_children_event(s->children_fd);
+  uint32_t before = s->alive;
   while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE)
     if (kind == REAP_DEAD)
       bury(s, pid, why);
     else
       pass_over(s, pid);
+  if (s->alive < before)
+    kill_strays(s);
   if (table_stopping(&s->table) == STOP_NOT)
     seat_due(s, sys_now_ns());
   table_wake_idle(&s->table);
@@ -272,7 +290,7 @@ static void hear_parent(Sup *s) {
   if (gone || table_stopping(&s->table) == STOP_NOW)
     kill_workers(s);
   if (gone)
-    leave();
+    leave(s);
 }
 
 static int open_up(Sup *s, const SupervisorStart *start) {
@@ -309,13 +327,10 @@ static void settle_in(const SupervisorStart *start, int children_fd) {
   sys_use_cwd(start->fds[FD_CWD]);
 }
 
-static void use_environ(Sup *s) {
+static int use_environ(Sup *s) {
   const Brief *brief = &s->start->brief;
-  if (brief->environ_bytes == 0 ||
-      brief->options_bytes > brief->shape.args_bytes - brief->environ_bytes)
-    return;
-  sys_use_environ((char *)s->table.args.base + brief->options_bytes,
-                  brief->environ_bytes);
+  return sys_use_environ((char *)s->table.args.base + brief->options_bytes,
+                         brief->environ_bytes, s->mark);
 }
 
 /* What the parent hashes with, its workers will: load it once, here. */
@@ -329,18 +344,21 @@ static void fetch_digests(Sup *s) {
 
 /* All workers, or none: the parent hears which. */
 static int seat_all(Sup *s) {
-  for (uint32_t w = 0; w < s->n; w++)
+  int error = 0;
+  sys_oom_open(&s->oom);
+  sys_oom_offer(&s->oom, true);
+  for (uint32_t w = 0; w < s->n && error == 0; w++)
     if (seat_worker(s, w) != 0)
-      return errno;
-  return 0;
+      error = errno;
+  sys_oom_offer(&s->oom, false);
+  return error;
 }
 
 void supervisor_run(const SupervisorStart *start) {
   Sup s = {.children_fd = sys_lift(sys_become_supervisor())};
   settle_in(start, s.children_fd);
-  int error = open_up(&s, start) == 0 ? 0 : errno;
+  int error = open_up(&s, start) == 0 && use_environ(&s) == 0 ? 0 : errno;
   if (error == 0) {
-    use_environ(&s);
     fetch_digests(&s);
     error = seat_all(&s);
   }
@@ -348,17 +366,17 @@ void supervisor_run(const SupervisorStart *start) {
   sys_send(s.parent_fd, hello, sizeof hello, NULL, 0);
   if (error != 0) {
     kill_workers(&s);
-    leave();
+    leave(&s);
   }
   for (;;) {
     uint32_t tags[SYS_MAX_EVENTS];
     if (table_stopping(&s.table) != STOP_NOT && s.alive == 0)
-      leave();
+      leave(&s);
     int n = sys_poll_wait(s.poll_fd, tags, until_next(&s));
     for (int i = 0; i < n; i++) {
       if (tags[i] == TAG_HOST) {
         kill_workers(&s);
-        leave();
+        leave(&s);
       }
       if (tags[i] == TAG_PARENT)
         hear_parent(&s);
@@ -389,6 +407,8 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
     return s->pid > 0 ? 0 : -1;
   sys_close(parent);
   start->host_fd = sys_lift(sys_pidfd(host));
+  sys_become_nursery();
+  start->prepared = start->child->prepare();
   for (int i = 0; i < SUPERVISOR_FDS; i++)
     start->fds[i] = sys_lift(start->fds[i]);
   supervisor_run(start);

@@ -18,9 +18,16 @@ typedef struct Brief {
   char digests[BRIEF_DIGESTS]; /* names to load before the first fork */
 } Brief;
 
-/* A worker's life; does not return. `generation` counts from 1. */
-typedef void WorkerMain(Table *t, const Brief *brief, uint32_t worker,
-                        uint32_t generation);
+/*
+** A worker's life.  What `prepare` returns (NULL: it failed) is inherited by
+** the processes forked afterwards; `run` gets it and does not return.
+** `generation` counts from 1.
+*/
+typedef const struct WorkerMain {
+  void *(*prepare)(void);
+  void (*run)(void *prepared, Table *t, const Brief *brief, uint32_t worker,
+              uint32_t generation);
+} WorkerMain;
 
 /*
 ** The nursery: a small process, forked when the module is loaded, that forks

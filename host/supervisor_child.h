@@ -25,6 +25,7 @@ typedef struct SupervisorStart {
   int fds[SUPERVISOR_FDS];
   int host_fd; /* readable when the parent has ended, or -1 */
   WorkerMain *child;
+  void *prepared;     /* by the nursery, or NULL */
   const Table *table; /* already mapped (no nursery), or NULL */
 } SupervisorStart;
 

@@ -84,12 +84,26 @@ void sys_hold_stdio(void);
 int sys_copy_stdio(int fd);                /* /dev/null when it is not open */
 void sys_title(const char *text);          /* what ps shows, 15 bytes */
 size_t sys_environ(char *to, size_t room); /* bytes it takes, NUL between */
-void sys_use_environ(char *block, size_t bytes); /* keeps pointing into it */
+enum { SYS_MARK_BYTES = 48 };
+/* The environment: that of `block`, and the mark. It goes on pointing into
+** both. -1 without memory. */
+int sys_use_environ(char *block, size_t bytes, char *mark);
+void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth); /* the next child's */
 
 /* roles: what a process of ours is before it does anything else */
 void sys_become_nursery(void);          /* children reap themselves */
 int sys_become_supervisor(void);        /* returns a fd readable at SIGCHLD */
 bool sys_become_worker(int supervisor); /* false: the supervisor is gone */
+
+/* The kernel's out-of-memory killer takes a worker before anybody else: those
+** who are born while their parent is `offered`. */
+typedef struct SysOom {
+  int fd;
+  long own_bytes;
+  char own[8];
+} SysOom;
+void sys_oom_open(SysOom *o);
+void sys_oom_offer(const SysOom *o, bool offered);
 
 typedef enum ReapKind { REAP_NONE, REAP_STOPPED, REAP_DEAD } ReapKind;
 /* Looks who died, without reaping; *why is a wait status. */
@@ -97,8 +111,14 @@ ReapKind sys_reap_peek(int *pid, int *why);
 void sys_reap(int pid);
 void sys_reap_all(int64_t timeout_ns); /* that are dead or dying */
 void sys_clear_children_event(int fd);
-void sys_mark(int number, int pid); /* strays of this process carry it */
-void sys_kill_strays(int pid, const int *workers, int n); /* 0: all */
+/* A child, and which birth it was: strays that it leaves carry that number. */
+typedef struct SysWorker {
+  int pid;
+  uint32_t birth; /* counts from 1 */
+} SysWorker;
+/* Kills children that neither live nor carry the mark of one who does. */
+void sys_kill_strays(const SysWorker *alive, int n);
+void sys_kill_children(void);
 int sys_why_killed(void);    /* the wait status of a SIGKILL */
 int sys_why_signal(int why); /* 0: it exited */
 int sys_why_status(int why);

@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -140,11 +139,6 @@ int sys_lift(int fd) {
   return high;
 }
 
-static int by_value(const void *a, const void *b) {
-  int x = *(const int *)a, y = *(const int *)b;
-  return x < y ? -1 : x > y;
-}
-
 static void close_from_to(int from, int to) {
   if (from > to)
     return;
@@ -158,18 +152,15 @@ static void close_from_to(int from, int to) {
 }
 
 void sys_keep_fds(const int *keep, int n) {
-  int sorted[16];
-  int from = STDERR_FILENO + 1;
-  n = n < 16 ? n : 16;
-  memcpy(sorted, keep, sizeof(int) * (size_t)n);
-  qsort(sorted, (size_t)n, sizeof(int), by_value);
-  for (int i = 0; i < n; i++) {
-    if (sorted[i] < from)
-      continue;
-    close_from_to(from, sorted[i] - 1);
-    from = sorted[i] + 1;
-  }
-  close_from_to(from, INT32_MAX);
+  int from = STDERR_FILENO + 1, next;
+  do {
+    next = INT32_MAX;
+    for (int i = 0; i < n; i++)
+      if (keep[i] >= from && keep[i] < next)
+        next = keep[i];
+    close_from_to(from, next - 1);
+    from = next < INT32_MAX ? next + 1 : next;
+  } while (next < INT32_MAX);
 }
 
 int sys_open_cwd(void) {
@@ -224,10 +215,27 @@ size_t sys_environ(char *to, size_t room) {
   return n;
 }
 
-void sys_use_environ(char *block, size_t bytes) {
-  clearenv();
+/* Strays of a child carry the name with the number of its birth. */
+static const char MARK[] = "TIDEPOOL_WORKER=";
+
+void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth) {
+  snprintf(mark, SYS_MARK_BYTES, "%s%d.%u", MARK, sys_getpid(), birth);
+}
+
+int sys_use_environ(char *block, size_t bytes, char *mark) {
+  size_t n = 2;
   for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
-    putenv(block + at);
+    n++;
+  char **list = calloc(n, sizeof *list);
+  if (list == NULL)
+    return -1;
+  n = 0;
+  list[n++] = mark;
+  for (size_t at = 0; at < bytes; at += strlen(block + at) + 1)
+    if (strncmp(block + at, MARK, sizeof MARK - 1) != 0)
+      list[n++] = block + at;
+  environ = list;
+  return 0;
 }
 
 /* ---- roles ---- */
@@ -244,8 +252,8 @@ static void reset_signals(void) {
       sigaction(i, &standard, NULL);
 }
 
-static void ignore(int number) {
-  struct sigaction act = {.sa_handler = SIG_IGN};
+static void handle(int number, void (*how)(int)) {
+  struct sigaction act = {.sa_handler = how};
   sigaction(number, &act, NULL);
 }
 
@@ -257,33 +265,34 @@ static void survive(int number) {
 
 void sys_become_nursery(void) {
   reset_signals();
-  ignore(SIGCHLD);
+  handle(SIGCHLD, SIG_IGN);
 }
 
 int sys_become_supervisor(void) {
   sigset_t children;
-  reset_signals();
+  handle(SIGCHLD, SIG_DFL);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   return signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* The kernel's out-of-memory killer takes a worker before the host. */
-static void offer_to_oom_killer(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0)
-    return;
-  ssize_t n = write(fd, "500", 3);
-  (void)n; /* a preference: the pool works without it */
-  close(fd);
+/*
+** Children inherit the score.  To open the file of a new process takes longer
+** than its fork, so the supervisor moves its own to and fro.  All of it is a
+** preference: the pool works without it.
+*/
+void sys_oom_open(SysOom *o) {
+  o->fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  o->own_bytes = o->fd < 0 ? 0 : read(o->fd, o->own, sizeof o->own);
 }
 
-/* Large strings come and go: warm memory is used again (law 8). */
-static void keep_memory_warm(void) {
-  enum { WARM = 1 << 27 };
-  mallopt(M_MMAP_THRESHOLD, WARM);
-  mallopt(M_TRIM_THRESHOLD, WARM);
+void sys_oom_offer(const SysOom *o, bool offered) {
+  if (o->own_bytes <= 0)
+    return;
+  ssize_t n = offered ? pwrite(o->fd, "500", 3, 0)
+                      : pwrite(o->fd, o->own, (size_t)o->own_bytes, 0);
+  (void)n;
 }
 
 bool sys_become_worker(int supervisor) {
@@ -291,14 +300,11 @@ bool sys_become_worker(int supervisor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (!sys_is_parent(supervisor))
     return false;
-  reset_signals();
   survive(SIGINT);
   survive(SIGPIPE);
   survive(SIGXFSZ);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  offer_to_oom_killer();
-  keep_memory_warm();
   return true;
 }
 
@@ -337,14 +343,6 @@ void sys_clear_children_event(int fd) {
     continue;
 }
 
-static const char MARK[] = "TIDEPOOL_WORKER";
-
-void sys_mark(int number, int pid) {
-  char text[48];
-  snprintf(text, sizeof text, "%d:%d", number, pid);
-  setenv(MARK, text, 1);
-}
-
 static bool file_text(const char *path, char *text, size_t room) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
@@ -355,35 +353,41 @@ static bool file_text(const char *path, char *text, size_t room) {
   return n > 0;
 }
 
-/* Does the environment that `stray` was started with name worker `pid`? */
-static bool carries_mark(int stray, int pid) {
-  char path[64], line[64], mark[64];
+/* The birth named by the environment that `stray` was started with, or 0. */
+static uint32_t mark_of(int stray) {
+  char path[64], line[64];
+  uint32_t found = 0;
   snprintf(path, sizeof path, "/proc/%d/environ", stray);
   FILE *f = fopen(path, "re");
   if (f == NULL)
-    return false;
-  bool found = false;
+    return 0;
   size_t n = 0;
-  for (int c; !found && (c = getc(f)) != EOF;) {
+  for (int c; found == 0 && (c = getc(f)) != EOF;) {
     if (n < sizeof line - 1)
       line[n++] = (char)c;
     if (c != '\0')
       continue;
-    line[n < sizeof line ? n : sizeof line - 1] = '\0';
+    line[n - 1] = '\0';
     n = 0;
-    int number;
-    if (sscanf(line, "TIDEPOOL_WORKER=%d:%63s", &number, mark) == 2)
-      found = atoi(mark) == pid;
+    int parent;
+    uint32_t birth;
+    if (sscanf(line, "TIDEPOOL_WORKER=%d.%u", &parent, &birth) == 2 &&
+        parent == sys_getpid())
+      found = birth;
   }
   fclose(f);
   return found;
 }
 
-static bool is_worker(int pid, const int *workers, int n) {
+static bool is_stray(int pid, const SysWorker *alive, int n) {
   for (int i = 0; i < n; i++)
-    if (workers[i] == pid)
-      return true;
-  return false;
+    if (alive[i].pid == pid)
+      return false;
+  uint32_t mark = mark_of(pid);
+  for (int i = 0; i < n; i++)
+    if (alive[i].birth == mark)
+      return false;
+  return mark != 0;
 }
 
 bool sys_has_children(void) {
@@ -392,20 +396,52 @@ bool sys_has_children(void) {
   return file_text(path, text, sizeof text);
 }
 
+typedef struct Children {
+  int fd;
+  ssize_t at, n;
+  char text[1024];
+} Children;
+
+static int next_char(Children *c) {
+  if (c->at == c->n) {
+    c->n = read(c->fd, c->text, sizeof c->text);
+    c->at = 0;
+  }
+  return c->n > 0 ? c->text[c->at++] : EOF;
+}
+
+static int next_child(Children *c) {
+  int pid = 0;
+  for (int digit; (digit = next_char(c)) >= '0';)
+    pid = pid * 10 + digit - '0';
+  return pid;
+}
+
 /*
 ** Processes left behind by a worker come to us (we are their subreaper).
 ** They are told from workers by the list, and from each other by the mark.
 */
-void sys_kill_strays(int pid, const int *workers, int n) {
+static void kill_those(bool all, const SysWorker *alive, int n) {
   char path[64];
-  int child;
+  siginfo_t info;
+  if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+    return; /* there is no child; opening the list takes far longer */
   snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
-  FILE *f = fopen(path, "re");
-  while (f != NULL && fscanf(f, "%d", &child) == 1)
-    if (!is_worker(child, workers, n) && (pid == 0 || carries_mark(child, pid)))
-      kill(child, SIGKILL);
-  if (f != NULL)
-    fclose(f);
+  Children c = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+  if (c.fd < 0)
+    return;
+  for (int pid; (pid = next_child(&c)) > 0;)
+    if (all || is_stray(pid, alive, n))
+      kill(pid, SIGKILL);
+  close(c.fd);
+}
+
+void sys_kill_strays(const SysWorker *alive, int n) {
+  kill_those(false, alive, n);
+}
+
+void sys_kill_children(void) {
+  kill_those(true, NULL, 0);
 }
 
 int sys_why_killed(void) {

@@ -295,9 +295,6 @@ static int make_private(Table *t) {
   t->due = calloc(words(t), sizeof *t->due);
   if (!t->generation || !t->spare || !t->seen || !t->held || !t->due)
     return -1;
-  t->n_spare = TABLE_SLOTS;
-  for (uint32_t i = 0; i < TABLE_SLOTS; i++)
-    t->spare[i] = TABLE_SLOTS - 1 - i;
   return 0;
 }
 
@@ -362,11 +359,12 @@ static bool make_cell_room(Table *t) {
 }
 
 bool table_acquire(Table *t, uint32_t *slot) {
-  if (t->n_spare == 0 || !make_cell_room(t))
+  bool fresh = t->n_spare == 0;
+  if ((fresh && t->n_used == TABLE_SLOTS) || !make_cell_room(t))
     return false;
-  *slot = t->spare[--t->n_spare];
-  if (*slot >= atomic_load(&t->head->slots_used))
-    atomic_store(&t->head->slots_used, *slot + 1);
+  *slot = fresh ? t->n_used++ : t->spare[--t->n_spare];
+  if (fresh)
+    atomic_store(&t->head->slots_used, t->n_used);
   return true;
 }
 

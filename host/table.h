@@ -74,13 +74,13 @@ typedef struct Table {
   Slot *slot;
   int event_fd; /* wakes the parent */
   /* the parent's own */
-  uint64_t *generation; /* of each slot, never read from shared memory; odd
-                        ** from submit until its one completion is taken */
-  uint32_t *spare;      /* free slots, the last used one on top */
-  uint32_t n_spare;
-  uint64_t *seen; /* completions taken, per worker */
-  uint32_t *held; /* of these, not yet released */
-  uint64_t *due;  /* bitmap: workers whose ring may hold more */
+  uint64_t *generation;     /* of each slot, never read from shared memory; odd
+                            ** from submit until its one completion is taken */
+  uint32_t *spare;          /* slots free again, the last used one on top */
+  uint32_t n_spare, n_used; /* slots from n_used on have never been used */
+  uint64_t *seen;           /* completions taken, per worker */
+  uint32_t *held;           /* of these, not yet released */
+  uint64_t *due;            /* bitmap: workers whose ring may hold more */
   /* parent and workers, each its own */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
@@ -38,23 +40,37 @@ static int prepare(lua_State *L) {
   return 0;
 }
 
-int runner_open(Runner *r, lua_CFunction module) {
-  r->module = module;
-  r->L = state_new(module);
-  if (r->L == NULL)
-    return -1;
-  lua_pushcfunction(r->L, prepare);
-  lua_pushlightuserdata(r->L, r);
-  if (lua_pcall(r->L, 1, 0, 0) == LUA_OK)
-    return 0;
-  runner_close(r);
-  return -1;
+/* 1: the runner, 2: the module */
+static int load_own_half(lua_State *L) {
+  luaL_requiref(L, CORE_MODULE, lua_tocfunction(L, 2), 0);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "tidepool.worker");
+  lua_call(L, 1, 0);
+  lua_settop(L, 1);
+  return prepare(L);
 }
 
-void runner_close(Runner *r) {
-  if (r->L != NULL)
-    lua_close(r->L);
-  r->L = NULL;
+static int load_runner(lua_State *L, Runner *r, lua_CFunction module) {
+  lua_pushcfunction(L, load_own_half);
+  lua_pushlightuserdata(L, r);
+  lua_pushcfunction(L, module);
+  int status = lua_pcall(L, 2, 0, 0);
+  lua_settop(L, 0);
+  state_settle(L);
+  return status;
+}
+
+Runner *runner_new(lua_CFunction module) {
+  Runner *r = calloc(1, sizeof *r);
+  lua_State *L = r != NULL ? state_new(module) : NULL;
+  if (L != NULL && load_runner(L, r, module) == LUA_OK) {
+    r->L = L;
+    return r;
+  }
+  if (L != NULL)
+    lua_close(L);
+  free(r);
+  return NULL;
 }
 
 Runner *runner_borrow(Runner *r, lua_State *L) {
@@ -388,6 +404,12 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
   }
 }
 
+/* fflush writes to its stream, and so copies pages, even if it is empty. */
+static void flush(FILE *f) {
+  if (__fpending(f) > 0)
+    fflush(f);
+}
+
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
   lua_State *L = r->L;
   Run run = {.runner = r, .task = task, .out = out, .meter = meter};
@@ -406,8 +428,8 @@ void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
     fail_rest(L, &run, status, "unknown_function");
   lua_settop(L, 0);
   r->task = NULL;
-  fflush(stdout);
-  fflush(stderr);
+  flush(stdout);
+  flush(stderr);
 }
 
 /* ---- start and end of a worker ---- */
@@ -418,8 +440,8 @@ static int start(lua_State *L) {
   const Buf *brief = lua_touserdata(L, 2);
   size_t used;
   CodecError err;
-  if (r->module != NULL)
-    luaL_requiref(L, CORE_MODULE, r->module, 0);
+  if (r->number > 0)
+    state_reseed(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.worker");
   lua_call(L, 1, 1);
@@ -446,7 +468,7 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
     put_failure(L, failure);
   }
   lua_settop(L, 0);
-  fflush(stdout);
+  flush(stdout);
   return status == LUA_OK ? 0 : -1;
 }
 
@@ -459,4 +481,9 @@ void runner_finish(Runner *r) {
     fprintf(stderr, "tidepool: finalizer: %s\n", lua_tostring(L, -1));
   }
   lua_settop(L, 0);
+}
+
+void runner_leave(Runner *r) {
+  runner_finish(r);
+  state_leave(r->L);
 }

@@ -36,16 +36,15 @@ typedef struct Runner {
   uint64_t items_left;            /* until this worker has served its time */
   int (*widen)(struct Runner *r); /* make `out` longer: 0, or -1 errno */
   uint32_t number, generation;    /* of the worker; number 0: serial mode */
-  uint32_t depth;       /* of nested pools; 1 in a worker of the first */
-  size_t most_bytes;    /* a single result can have */
-  lua_CFunction module; /* serial mode: NULL */
+  uint32_t depth;    /* of nested pools; 1 in a worker of the first */
+  size_t most_bytes; /* a single result can have */
   void *owner;
   int functions, finalizer; /* references in the registry */
 } Runner;
 
-/* Fresh state with `module` as "tidepool"; 0 or -1. */
-int runner_open(Runner *r, lua_CFunction module);
-void runner_close(Runner *r);
+/* With a fresh state, `module` in it as "tidepool", for one process: this one
+** or a child of it. NULL: it failed. */
+Runner *runner_new(lua_CFunction module);
 /* Serial mode: runs in the caller's state and call frame from now on. May
 ** raise. What it returns goes to runner_return, to restore. */
 Runner *runner_borrow(Runner *r, lua_State *L);
@@ -59,6 +58,8 @@ void runner_return(lua_State *L, Runner *before);
 int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure);
 /* Runs the finalizer; its failure goes to stderr. */
 void runner_finish(Runner *r);
+/* The end of a worker: that, and Lua's own finalizers; does not return. */
+void runner_leave(Runner *r);
 /* Appends a frame per item to `out`; never raises. */
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter);
 /* The runner whose state this is, or NULL. */

@@ -8,7 +8,8 @@
 
 #include "sys.h"
 
-static const size_t STEP = (size_t)1 << 16; /* least memory backed at once */
+static const size_t FIRST = (size_t)1 << 14; /* memory backed at once: */
+static const size_t STEP = (size_t)1 << 16;  /* it doubles up to this */
 static const size_t ALIGN = 64;
 static const size_t WARM = (size_t)128 << 20;
 
@@ -49,7 +50,9 @@ static int grow_window(Buf *b, size_t need) {
   }
   size_t want = from + b->len + need;
   if (want > w->backed) {
-    size_t more = want - w->backed < STEP ? STEP : want - w->backed;
+    size_t step = w->backed < FIRST ? FIRST : w->backed;
+    size_t least = step < STEP ? step : STEP;
+    size_t more = want - w->backed < least ? least : want - w->backed;
     if (more > w->bytes - w->backed)
       more = w->bytes - w->backed;
     if (sys_back(w->base + w->backed, more) != 0)

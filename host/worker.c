@@ -13,7 +13,7 @@
 enum { EXIT_FAILED_START = 70, STDIO_BYTES = 1 << 16 };
 
 typedef struct Worker {
-  Runner runner;
+  Runner *runner;
   Table *table;
   uint32_t me;
   Window window;
@@ -89,7 +89,7 @@ static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
   s->result_at = window_offset(&w->window, &out);
   s->pid = (uint32_t)sys_getpid();
   fill_task(w, s, &task);
-  runner_run(&w->runner, &task, &out,
+  runner_run(w->runner, &task, &out,
              (TaskMeter){&s->cut, &s->progress, &s->result_bytes});
   window_commit(&w->window, &out);
   s->busy_ns = sys_now_ns() - begin_ns;
@@ -106,7 +106,7 @@ static void keep_some_unread_free(Worker *w) {
 static void serve(Worker *w) {
   uint32_t slot;
   uint64_t generation;
-  while (w->runner.items_left > 0) {
+  while (w->runner->items_left > 0) {
     keep_some_unread_free(w);
     if (table_claim(w->table, w->me, &slot, &generation))
       run_slot(w, slot, generation);
@@ -120,7 +120,7 @@ static void serve(Worker *w) {
 static void start(Worker *w, const Brief *brief) {
   Buf failure;
   buf_init(&failure);
-  if (runner_start(&w->runner, w->table->args.base, brief->options_bytes,
+  if (runner_start(w->runner, w->table->args.base, brief->options_bytes,
                    &failure) == 0)
     return;
   table_fail_start(w->table, failure.base, failure.len);
@@ -129,33 +129,32 @@ static void start(Worker *w, const Brief *brief) {
   sys_exit(EXIT_FAILED_START);
 }
 
-void worker_run(Table *t, const Brief *brief, uint32_t me, uint32_t generation,
-                lua_CFunction module) {
-  char title[16];
+void *worker_prepare(lua_CFunction module) {
+  set_up_stdio();
+  return runner_new(module);
+}
+
+void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
+                uint32_t generation) {
   uint64_t most = brief->max_items;
   Worker w = {.table = t, .me = me};
-  snprintf(title, sizeof title, "tidepool %u", me + 1);
-  sys_title(title);
-  set_up_stdio();
+  Runner *r = w.runner = runner;
+  if (r == NULL)
+    sys_exit(EXIT_FAILED_START);
   sys_shared_readonly(&t->args);
   adopt_window(&w, brief);
-  w.runner.owner = &w;
-  w.runner.widen = widen;
-  w.runner.most_bytes = brief->shape.window_bytes;
-  w.runner.number = me + 1;
-  w.runner.generation = generation;
-  w.runner.depth = brief->depth;
-  w.runner.items_left = most > 0 ? most : UINT64_MAX;
-  if (runner_open(&w.runner, module) != 0)
-    sys_exit(EXIT_FAILED_START);
+  r->owner = &w;
+  r->widen = widen;
+  r->most_bytes = brief->shape.window_bytes;
+  r->number = me + 1;
+  r->generation = generation;
+  r->depth = brief->depth;
+  r->items_left = most > 0 ? most : UINT64_MAX;
   start(&w, brief);
   table_set_phase(t, me, PHASE_READY);
   serve(&w);
   if (table_stopping(t) == STOP_NOW)
     sys_exit(0);
   table_set_phase(t, me, PHASE_LEAVING);
-  runner_finish(&w.runner);
-  runner_close(&w.runner);
-  fflush(NULL);
-  sys_exit(0);
+  runner_leave(r);
 }

@@ -8,9 +8,12 @@
 
 #include "supervisor.h"
 
-/* Does not return. `module` is what the worker's scripts get by
-** require "tidepool". */
-void worker_run(Table *t, const Brief *brief, uint32_t me, uint32_t generation,
-                lua_CFunction module);
+/* In an ancestor: what all workers need, for worker_run, or NULL. `module` is
+** what their scripts get by require "tidepool". */
+void *worker_prepare(lua_CFunction module);
+
+/* Does not return. `runner` is one of task.h's, or NULL. */
+void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
+                uint32_t generation);
 
 #endif

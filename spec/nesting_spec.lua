@@ -169,6 +169,17 @@ describe("a task", function()
     local own = math.random(0)
     assert.is_true(own ~= first and own ~= second)
   end)
+
+  it("begins with a collector that runs", function()
+    local pool <close> = tidepool.pool(1)
+
+    local runs, mode = pool:apply(function()
+      return collectgarbage "isrunning", collectgarbage "incremental"
+    end)
+
+    assert.is_true(runs)
+    assert.equal("incremental", mode)
+  end)
 end)
 
 describe("a pool", function()

@@ -16,6 +16,7 @@ enum {
   REGION = 8 << 20,
   UNIT = 64,
   SPAN = 1 << 18,
+  FIRST_SPAN = SPAN / 4,
   SMALL = 1 << 16,
   LIVE = 400,
   STEPS = 60000
@@ -144,7 +145,7 @@ static void random_blocks_are_apart(void) {
   size_t kept = 0; /* by the small classes, for ever */
   for (size_t i = 0; i < m.arena.n_holes; i++)
     kept += m.arena.hole[i].bytes;
-  check((m.arena.top - kept) % SPAN == 0,
+  check((m.arena.top - kept) % FIRST_SPAN == 0,
         "all large blocks freed: what is left in use are whole spans");
   size_t at, room, most = REGION - m.arena.top;
   check(most == 0 || arena_alloc(&m.arena, most, &at, &room) == 0,
@@ -198,21 +199,21 @@ static void a_refused_span_is_not_used(void) {
   uint8_t *base = new_region();
   size_t at, room, next, large;
   arena_init(&a, base, REGION);
-  munmap(base + SPAN, REGION - SPAN);
+  munmap(base + FIRST_SPAN, REGION - FIRST_SPAN);
   for (int i = 0; i < 3; i++)
-    arena_alloc(&a, SMALL, &at, &room);
-  check(arena_alloc(&a, SMALL / 2, &at, &room) == 0, "32 KiB are left");
+    arena_alloc(&a, SMALL / 4, &at, &room);
+  check(arena_alloc(&a, SMALL / 8, &at, &room) == 0, "8 KiB are left");
   errno = 0;
   int refused = arena_alloc(&a, SMALL, &at, &room);
   int why = errno;
-  map_at(base + SPAN, REGION - SPAN);
+  map_at(base + FIRST_SPAN, REGION - FIRST_SPAN);
   if (refused == 0) { /* a kernel that does not back memory ahead */
     arena_clear(&a);
     munmap(base, REGION);
     return;
   }
   check(why == ENOMEM, "no memory is ENOMEM");
-  check(arena_alloc(&a, UNIT, &next, &room) == 0 && next + room <= SPAN,
+  check(arena_alloc(&a, UNIT, &next, &room) == 0 && next + room <= FIRST_SPAN,
         "a small block comes from the span that is there");
   check(arena_alloc(&a, SPAN, &large, &room) == 0 &&
             (next + UNIT <= large || large + room <= next),

@@ -104,32 +104,20 @@ static inline bool pattern_is(const uint8_t *at, size_t n, uint64_t seed) {
 
 /* ---- the runner: what task.c is to Lua ---- */
 
-int runner_open(Runner *r, lua_CFunction module) {
-  uint32_t w = r->number - 1;
-  int pid = (int)getpid();
-  (void)module;
-  if (w >= MOST_WORKERS || pid >= MOST_PIDS)
-    return -1;
-  atomic_store(&page->killed[pid], 0);
-  atomic_store(&page->parent_of[pid], (int)getppid());
-  atomic_store(&page->parent[w], (int)getppid());
-  if (pid % 4 == 0) /* some can be killed this early */
-    atomic_store(&page->pid[w], pid);
-  return 0;
-}
-
 int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
   (void)brief, (void)bytes, (void)failure;
   atomic_store(&page->pid[r->number - 1], (int)getpid());
   return 0;
 }
 
-void runner_finish(Runner *r) {
-  (void)r;
+Runner *runner_new(lua_CFunction module) {
+  (void)module;
+  return NULL;
 }
 
-void runner_close(Runner *r) {
+void runner_leave(Runner *r) {
   (void)r;
+  sys_exit(0);
 }
 
 static inline void append(Runner *r, Buf *out, const void *bytes, size_t n) {
@@ -199,10 +187,25 @@ void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
   }
 }
 
-static inline void be_worker(Table *t, const Brief *brief, uint32_t me,
-                             uint32_t generation) {
-  worker_run(t, brief, me, generation, NULL);
+static inline void *prepare_worker(void) {
+  static Runner runner;
+  return &runner;
 }
+
+static inline void run_worker(void *runner, Table *t, const Brief *brief,
+                              uint32_t me, uint32_t generation) {
+  int pid = (int)getpid();
+  if (me >= MOST_WORKERS || pid >= MOST_PIDS)
+    sys_exit(70);
+  atomic_store(&page->killed[pid], 0);
+  atomic_store(&page->parent_of[pid], (int)getppid());
+  atomic_store(&page->parent[me], (int)getppid());
+  if (pid % 4 == 0) /* some can be killed this early */
+    atomic_store(&page->pid[me], pid);
+  worker_run(runner, t, brief, me, generation);
+}
+
+static WorkerMain be_worker = {prepare_worker, run_worker};
 
 /* ---- the parent ---- */
 

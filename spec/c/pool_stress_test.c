@@ -241,7 +241,7 @@ static void be_host(void) {
   Nursery own;
   PoolSpec spec = random_spec();
   spec.processes = 3;
-  if (nursery_open(&own, be_worker) != 0)
+  if (nursery_open(&own, &be_worker) != 0)
     _exit(1);
   atomic_store(&page->nursery, own.pid);
   if (!open_round(&r, &spec, &own, 1, MOST_ITEMS))
@@ -304,7 +304,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGALRM, bark);
   open_page();
-  if (nursery_open(&nursery, be_worker) != 0)
+  if (nursery_open(&nursery, &be_worker) != 0)
     abort();
   int killer = fork();
   if (killer == 0)

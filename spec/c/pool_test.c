@@ -264,7 +264,7 @@ static void a_stranger_holds_the_descriptors(void) {
 int main(void) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   open_page();
-  if (nursery_open(&nursery, be_worker) != 0)
+  if (nursery_open(&nursery, &be_worker) != 0)
     abort();
   int fds = open_fds();
   a_stopped_worker_keeps_no_task();

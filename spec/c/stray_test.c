@@ -31,6 +31,7 @@ static void check(bool ok, const char *what) {
 }
 
 int main(void) {
+  SysWorker alive[CHILDREN];
   int pids[CHILDREN], ends[2];
   if (pipe(ends) != 0)
     abort();
@@ -44,13 +45,14 @@ int main(void) {
     if (pids[i] < 0 || pids[i] >= MOST_PIDS)
       abort();
     is_child[pids[i]] = 1;
+    alive[i] = (SysWorker){pids[i], (uint32_t)i + 1};
   }
-  sys_kill_strays(0, NULL, 0);
+  sys_kill_children();
   check(hits == CHILDREN, "every child is found");
   check(strangers == 0, "and nobody else");
   hits = 0;
-  sys_kill_strays(0, pids, CHILDREN);
-  sys_kill_strays(pids[0], NULL, 0);
+  sys_kill_strays(alive, CHILDREN);
+  sys_kill_strays(NULL, 0);
   check(hits == 0 && strangers == 0, "workers and unmarked children are not");
   close(ends[1]);
   for (int i = 0; i < CHILDREN; i++)
