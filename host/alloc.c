@@ -93,7 +93,8 @@ Alloc *alloc_new(void) {
   if (a == NULL)
     return NULL;
   a->older = newest;
-  return newest = a;
+  newest = a;
+  return a;
 }
 
 void alloc_forget_spares(Alloc *a) {

@@ -177,8 +177,8 @@ static Options read_table(lua_State *L, int arg) {
 
 /* Leaves `null` and `tags` on the stack when they are given. */
 static inline Options read_options(lua_State *L, int arg) {
-  return lua_isnoneornil(L, arg) ? (Options){.magic = false}
-                                 : read_table(L, arg);
+  static const Options none = {.magic = false};
+  return lua_isnoneornil(L, arg) ? none : read_table(L, arg);
 }
 
 /* --- the scratch buffer --- */

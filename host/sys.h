@@ -61,9 +61,9 @@ long sys_receive(int fd, void *bytes, size_t n, int *fds, int *n_fds);
 
 /* processes */
 int sys_getpid(void);
-int sys_fork(void);        /* all signals stay blocked in the child */
-void sys_exit(int status); /* at once: no atexit, no flush */
-int sys_pidfd(int pid);    /* readable when it has ended; -1 where unknown */
+int sys_fork(void);                  /* all signals stay blocked in the child */
+_Noreturn void sys_exit(int status); /* at once: no atexit, no flush */
+int sys_pidfd(int pid); /* readable when it has ended; -1 where unknown */
 bool sys_is_parent(int pid);
 void sys_kill(int pid);
 void sys_stop(int pid);

@@ -134,27 +134,30 @@ void *worker_prepare(lua_CFunction module) {
   return runner_new(module);
 }
 
+static void take_brief(Worker *w, const Brief *brief, uint32_t generation) {
+  Runner *r = w->runner;
+  r->owner = w;
+  r->widen = widen;
+  r->most_bytes = brief->shape.window_bytes;
+  r->number = w->me + 1;
+  r->generation = generation;
+  r->depth = brief->depth;
+  r->items_left = brief->max_items > 0 ? brief->max_items : UINT64_MAX;
+}
+
 void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
                 uint32_t generation) {
-  uint64_t most = brief->max_items;
-  Worker w = {.table = t, .me = me};
-  Runner *r = w.runner = runner;
-  if (r == NULL)
+  Worker w = {.runner = runner, .table = t, .me = me};
+  if (runner == NULL)
     sys_exit(EXIT_FAILED_START);
   sys_shared_readonly(&t->args);
   adopt_window(&w, brief);
-  r->owner = &w;
-  r->widen = widen;
-  r->most_bytes = brief->shape.window_bytes;
-  r->number = me + 1;
-  r->generation = generation;
-  r->depth = brief->depth;
-  r->items_left = most > 0 ? most : UINT64_MAX;
+  take_brief(&w, brief, generation);
   start(&w, brief);
   table_set_phase(t, me, PHASE_READY);
   serve(&w);
   if (table_stopping(t) == STOP_NOW)
     sys_exit(0);
   table_set_phase(t, me, PHASE_LEAVING);
-  runner_leave(r);
+  runner_leave(w.runner);
 }

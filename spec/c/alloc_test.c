@@ -3,6 +3,7 @@
 ** Runs in: the tests.  Owns: an Alloc.  Never: Lua.
 */
 #include "alloc.h"
+#include "check.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,22 +18,6 @@ typedef struct Block {
   size_t size;
   uint8_t mark;
 } Block;
-
-static int passed, failed;                   /* what main reports */
-static uint64_t chance = 88172645463325252U; /* the random numbers' state */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
-
-static size_t below(size_t n) {
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return (size_t)(chance % n);
-}
 
 /* Mostly small, around the classes' ends, and some large. */
 static size_t random_size(void) {
@@ -103,6 +88,5 @@ static void a_block_given_back_is_the_next_one(void) {
 int main(void) {
   blocks_keep_their_bytes();
   a_block_given_back_is_the_next_one();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

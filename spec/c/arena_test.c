@@ -4,6 +4,7 @@
 */
 #define _GNU_SOURCE
 #include "arena.h"
+#include "check.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -27,22 +28,7 @@ typedef struct Block {
   uint8_t mark;
 } Block;
 
-static int passed, failed;                   /* what main reports */
-static uint64_t chance = 88172645463325252U; /* the random numbers' state */
-static uint8_t owned[REGION / UNIT];         /* the reference: 1 where in use */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
-
-static size_t below(size_t n) {
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return (size_t)(chance % n);
-}
+static uint8_t owned[REGION / UNIT]; /* the reference: 1 where in use */
 
 static uint8_t *map_at(uint8_t *where, size_t bytes) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | (where != NULL ? MAP_FIXED : 0);
@@ -227,6 +213,5 @@ int main(void) {
   freed_neighbours_join();
   refuses_impossible_sizes();
   a_refused_span_is_not_used();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

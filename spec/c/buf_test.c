@@ -3,19 +3,12 @@
 ** Runs in: the tests.  Owns: nothing.  Never: Lua, the kernel.
 */
 #include "buf.h"
+#include "check.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed; /* what main reports */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
 
 static void grows_and_keeps_bytes(void) {
   Buf b;
@@ -92,6 +85,5 @@ int main(void) {
   refuses_impossible_sizes();
   fixed_ends_where_its_room_ends();
   count_keeps_only_the_length();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -3,17 +3,10 @@
 ** Runs in: the tests.  Owns: nothing.  Never: Lua, the kernel.
 */
 #include "frame.h"
+#include "check.h"
 
 #include <stdbool.h>
 #include <stdio.h>
-
-static int passed, failed; /* what main reports */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
 
 static void heads_come_back(void) {
   static const int counts[] = {0,   1,     23,      252,           253,
@@ -66,6 +59,5 @@ int main(void) {
   impossible_counts_are_bad();
   a_full_buffer_takes_no_head();
   frames_are_skipped();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -3,18 +3,11 @@
 ** Runs in: the tests.  Owns: nothing.  Never: Lua, the kernel.
 */
 #include "glimpse.h"
+#include "check.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static int passed, failed; /* what main reports */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
 
 typedef struct Case {
   const char *frame, *text;
@@ -84,6 +77,5 @@ int main(void) {
   values_are_shown();
   parts_do_no_harm();
   what_is_long_is_cut();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

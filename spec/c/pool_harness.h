@@ -20,6 +20,7 @@
 #include "pool.h"
 #include "task.h"
 #include "worker.h"
+#include "check.h"
 
 enum {
   MOST_WORKERS = 16,
@@ -48,26 +49,7 @@ typedef struct Item {
   uint32_t result_bytes, spin_us, pad, waits;
 } Item;
 
-static Page *page;                           /* mapped before the first fork */
-static int passed, failed;                   /* what main reports */
-static uint64_t chance = 88172645463325252U; /* the random numbers' state */
-
-static inline void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
-
-static inline uint64_t random_word(void) {
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return chance;
-}
-
-static inline uint32_t below(uint32_t n) {
-  return (uint32_t)(random_word() % n);
-}
+static Page *page; /* mapped before the first fork */
 
 static inline void spin_ns(uint64_t ns) {
   for (uint64_t end = sys_now_ns() + ns; sys_now_ns() < end;)

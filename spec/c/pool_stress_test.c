@@ -12,6 +12,7 @@
 */
 #define _GNU_SOURCE
 #include "pool_harness.h"
+#include "check.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -314,6 +315,5 @@ int main(int argc, char **argv) {
   waitpid(killer, NULL, 0);
   the_parent_is_killed(kills > KILLS ? 25 * PARENTS : PARENTS);
   nursery_close(&nursery);
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -4,6 +4,7 @@
 */
 #define _GNU_SOURCE
 #include "pool_harness.h"
+#include "check.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -281,6 +282,5 @@ int main(void) {
   a_nursery_dies();
   check(open_fds() == fds, "no descriptor is left over");
   nursery_close(&nursery);
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -4,6 +4,7 @@
 */
 #define _GNU_SOURCE
 #include "sys.h"
+#include "check.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,6 @@
 
 enum { CHILDREN = 1000, MOST_PIDS = 1 << 22 };
 
-static int passed, failed; /* what main reports */
 static unsigned char is_child[MOST_PIDS], hit[MOST_PIDS]; /* by number */
 static int hits, strangers; /* what kill was told */
 
@@ -22,12 +22,6 @@ int kill(pid_t pid, int number) {
   strangers += !known || number != SIGKILL;
   hits += known && hit[pid]++ == 0;
   return 0;
-}
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
 }
 
 int main(void) {
@@ -57,6 +51,5 @@ int main(void) {
   close(ends[1]);
   for (int i = 0; i < CHILDREN; i++)
     waitpid(pids[i], NULL, 0);
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

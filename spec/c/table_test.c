@@ -5,6 +5,7 @@
 */
 #define _GNU_SOURCE
 #include "table.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,26 +14,6 @@
 
 enum { WORKERS = 70, STEPS = 200000, WHY = 9, LIMIT_S = 60 };
 enum { CELLS = 2 * TABLE_SLOTS }; /* of the submission ring */
-
-static int passed, failed;                   /* what main reports */
-static uint64_t chance = 88172645463325252U; /* the random numbers' state */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
-
-static uint64_t random_word(void) {
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return chance;
-}
-
-static uint32_t below(uint64_t n) {
-  return (uint32_t)(random_word() % n);
-}
 
 static void new_table(Table *t, uint32_t workers) {
   TableShape shape = {.workers = workers,
@@ -368,6 +349,5 @@ int main(void) {
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }

@@ -8,6 +8,7 @@
 */
 #define _GNU_SOURCE
 #include "window.h"
+#include "check.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -17,22 +18,6 @@
 #include <sys/mman.h>
 
 enum { BYTES = 1 << 20, SOFT = 1 << 18, STEPS = 60000 };
-
-static int passed, failed;            /* what main reports */
-static uint64_t chance = 2463534242U; /* the random numbers' state */
-
-static void check(bool ok, const char *what) {
-  ok ? passed++ : failed++;
-  if (!ok)
-    printf("FAILED: %s\n", what);
-}
-
-static size_t below(size_t n) {
-  chance ^= chance << 13;
-  chance ^= chance >> 7;
-  chance ^= chance << 17;
-  return (size_t)(chance % n);
-}
 
 typedef struct Result {
   uint8_t *copy;
@@ -213,6 +198,5 @@ static void empty_results_take_no_room(void) {
 int main(void) {
   results_wait_unharmed();
   empty_results_take_no_room();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed > 0;
+  return report();
 }
