@@ -205,6 +205,25 @@ static int resolve_protected(lua_State *L) {
   return 1;
 }
 
+/* A function that was built before is there, and needs no protection. */
+static bool push_built(lua_State *L, const Runner *r) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->functions);
+  if (lua_rawgeti(L, -1, (lua_Integer)r->task->fn) == LUA_TFUNCTION) {
+    lua_replace(L, -2);
+    return true;
+  }
+  lua_pop(L, 2);
+  return false;
+}
+
+static int push_function(lua_State *L, Runner *r) {
+  if (push_built(L, r))
+    return LUA_OK;
+  lua_pushcfunction(L, resolve_protected);
+  lua_pushlightuserdata(L, r);
+  return lua_pcall(L, 1, 1, 1);
+}
+
 /* ---- items ---- */
 
 typedef struct Run {
@@ -419,9 +438,7 @@ void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {
   tidy(r);
   lua_settop(L, 0);
   lua_pushcfunction(L, state_on_error);
-  lua_pushcfunction(L, resolve_protected);
-  lua_pushlightuserdata(L, r);
-  int status = lua_pcall(L, 1, 1, 1);
+  int status = push_function(L, r);
   if (status == LUA_OK)
     run_all(L, &run);
   else
