@@ -134,13 +134,17 @@ static void raise_interrupt(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
-static void tell_failure(lua_State *L, const char *name, lua_Hook before) {
-  if (lua_gethook(L) == before) {
-    state_warn(L, name);
-    return;
-  }
+/* With the error on top of the stack (popped). */
+static void put_off(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, INTERRUPT);
   lua_sethook(L, raise_interrupt, LUA_MASKCOUNT, 1);
+}
+
+static void tell_failure(lua_State *L, const char *name, lua_Hook before) {
+  if (lua_gethook(L) != before)
+    put_off(L);
+  else
+    state_warn(L, name);
 }
 
 /* hooks[name](the n values on top), once, in protected mode; pops them. */
@@ -316,13 +320,14 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
   CodecError err;
   int n = frame_get(bytes, size, &head);
   int values = n == FRAME_FAILURE ? FAILURE_VALUES : n;
-  *used = size; /* what follows bad bytes cannot be trusted either */
   if (n == FRAME_BAD || (values > 4 && !lua_checkstack(L, values + 4))) {
+    *used = frame_skip(bytes, size, 1);
     push_error(L, "decode", "cannot decode the results: no frame");
     return -1;
   }
   if (codec_decode_raw(L, bytes + head, size - head, &body, values, &options,
                        &err) != CODEC_OK) {
+    *used = frame_skip(bytes, size, 1); /* all, if it is not whole */
     lua_pushfstring(L, "cannot decode the results: %s", err.why);
     push_error(L, "decode", lua_tostring(L, -1));
     lua_remove(L, -2);
@@ -371,6 +376,7 @@ static void fail_decoding(lua_State *L, int job, Settling *s, int error) {
   uint64_t index = f->chunk.first + s->item;
   lua_pushfstring(L, "cannot decode the results: %s", lua_tostring(L, error));
   push_error(L, "decode", lua_tostring(L, -1));
+  lua_remove(L, -2);
   set_origin(L, lua_gettop(L), job, index, f);
   job_fail(L, job, index);
   s->at += frame_skip(f->result.bytes + s->at, f->result.size - s->at, 1);
@@ -543,45 +549,71 @@ static bool next_chunk(Settling *s) {
   return true;
 }
 
-/* 1: the Settling, 2: the pool, 3: nil, or the error that broke it off. */
+/* 1: the Settling, 2: the pool, 3: nil, or the error an item fails with. */
 static int settle_on(lua_State *L) {
-  enum { POOL = 2, BROKE_OFF, JOB };
+  enum { POOL = 2, FAILS, JOB };
   Settling *s = lua_touserdata(L, 1);
   while (s->stage != SETTLING_NOTHING || next_chunk(s)) {
     if (pool_push_job(L, POOL, s->finished.chunk.job) == LUA_TUSERDATA) {
-      if (s->stage == SETTLING_STORES) {
+      if (s->stage == SETTLING_STORES && !lua_isnil(L, FAILS)) {
         s->stage = SETTLING_STORED;
-        fail_decoding(L, JOB, s, BROKE_OFF);
+        fail_decoding(L, JOB, s, FAILS);
+        lua_pushnil(L);
+        lua_replace(L, FAILS);
       }
       settle_chunk(L, JOB, s);
     }
     give_back(s, s->finished.chunk.count, 1); /* if nobody wants it any more */
-    lua_settop(L, BROKE_OFF);
+    lua_settop(L, FAILS);
   }
   return 0;
 }
 
-/* One protected call for all of them; what breaks it off is either the failure
-** of one item, or, without memory, the end of that job. */
-void job_settle_all(lua_State *L, int pool, Settling *s) {
-  lua_pushnil(L);
+/* Without memory: the end of the job whose chunk is held, with the error on
+** top of the stack. Raises it when there is none. */
+static void end_held(lua_State *L, int pool, Settling *s) {
   int error = lua_gettop(L);
+  bool held = s->stage != SETTLING_NOTHING;
+  give_back(s, s->finished.chunk.count, 1);
+  held = held && pool_push_job(L, pool, s->finished.chunk.job) == LUA_TUSERDATA;
+  lua_pushvalue(L, error);
+  if (!held)
+    lua_error(L);
+  job_end(L, error + 1);
+}
+
+/*
+** One protected call for all of them.  What breaks it off while values are
+** made, or nothing is held, may be a hook, by which a signal's handler raises:
+** it is tried again, and the error raised where Lua goes on.  Else it is the
+** failure of one item, or, without memory, the end of that job.
+*/
+void job_settle_all(lua_State *L, int pool, Settling *s) {
+  int status, first = lua_gettop(L) + 1;
+  enum { LATE, FAILS, RAISED };
+  lua_settop(L, first + FAILS);
   for (;;) {
     lua_pushcfunction(L, settle_on);
     lua_pushlightuserdata(L, s);
     lua_pushvalue(L, pool);
-    lua_pushvalue(L, error);
-    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
+    lua_pushvalue(L, first + FAILS);
+    if ((status = lua_pcall(L, 3, 0, 0)) == LUA_OK)
       break;
-    lua_replace(L, error);
-    if (s->stage == SETTLING_STORES)
+    bool stores = s->stage == SETTLING_STORES;
+    bool is_first = lua_isnil(L, first + LATE);
+    if (status == LUA_ERRRUN && is_first &&
+        (stores || s->stage == SETTLING_NOTHING)) {
+      lua_replace(L, first + LATE);
       continue;
-    give_back(s, s->finished.chunk.count, 1);
-    if (pool_push_job(L, pool, s->finished.chunk.job) == LUA_TUSERDATA) {
-      lua_pushvalue(L, error);
-      job_end(L, lua_gettop(L) - 1);
     }
-    lua_settop(L, error);
+    if (stores)
+      lua_copy(L, first + RAISED, first + FAILS);
+    else
+      end_held(L, pool, s);
+    lua_settop(L, first + FAILS);
   }
-  lua_settop(L, error - 1);
+  lua_settop(L, first + LATE);
+  if (!lua_isnil(L, first + LATE))
+    put_off(L);
+  lua_settop(L, first - 1);
 }

@@ -220,11 +220,11 @@ static int take_values(lua_State *L, Block *b, uint64_t index) {
 
 /* i, values ... or, for a failed item, i, nil, err (kept) or a raise. */
 static int take(lua_State *L, Job *j, Block *b) {
-  uint64_t index = b->first + b->taken++;
-  j->taken++;
+  uint64_t index = b->first + b->taken;
   lua_pushinteger(L, (lua_Integer)index);
-  int n = take_values(L, b, index);
-  if (b->taken == b->count)
+  int n = take_values(L, b, index); /* raising, it has taken nothing */
+  j->taken++;
+  if (++b->taken == b->count)
     drop_block(j);
   if (n >= 0)
     return n + 1;
