@@ -7,6 +7,7 @@
 */
 #include <errno.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "lua_pool.h"
@@ -21,13 +22,22 @@
 */
 enum { KNOWN_TEXT = 1, KNOWN_LABEL, KNOWN_COUNT, KNOWN_REST };
 
+/* The two values on top; 1 is not 1.0, nor is 0.0 the same as -0.0. */
+static bool are_same(lua_State *L) {
+  if (!lua_rawequal(L, -1, -2))
+    return false;
+  return lua_type(L, -1) != LUA_TNUMBER ||
+         (lua_isinteger(L, -1) == lua_isinteger(L, -2) &&
+          !signbit(lua_tonumber(L, -1)) == !signbit(lua_tonumber(L, -2)));
+}
+
 static bool has_same_upvalues(lua_State *L, int fn, int entry, int n) {
   bool same = true;
   for (int i = 1; i <= n && same; i++) {
     if (lua_getupvalue(L, fn, i) == NULL)
       return false;
     lua_rawgeti(L, entry, KNOWN_REST - 1 + i);
-    same = lua_rawequal(L, -1, -2);
+    same = are_same(L);
     lua_pop(L, 2);
   }
   return same;

@@ -45,21 +45,34 @@ local function is_c(value)
   return type(value) == "function" and debug.getinfo(value, "S").what == "C"
 end
 
+-- Globals of every worker; what else a script's _G has is its own.
+local basic = {}
+for name in string.gmatch("assert collectgarbage dofile error getmetatable ipairs load loadfile "
+  .. "next pairs pcall print rawequal rawget rawlen rawset require select setmetatable tonumber "
+  .. "tostring type warn xpcall", "%a+") do
+  basic[name] = true
+end
+
+-- A key that a worker finds: a dot would part it.
 local function field_of(module, value)
   for key, field in next, module do
-    if rawequal(field, value) and type(key) == "string" then return key end
+    if rawequal(field, value) and type(key) == "string" and string.find(key, "^[^.]+$")
+      and (module ~= globals or basic[key]) then
+      return key
+    end
   end
 end
 
--- "module.field". A script's own globals are not a worker's, so of _G only C
--- functions count.
+-- "module.field", the module, the field. What a script adds to Lua's own
+-- modules a worker does not have, so of these only C functions count.
 local function field_name(value)
+  local of_lua = is_c(value)
   for name, module in pairs(package.loaded) do
     if type(module) == "table" and type(name) == "string" and not string.find(name, "^tidepool%.")
-      and (name ~= "_G" or is_c(value)) then
+      and (of_lua or not standard[name]) then
       local key = field_of(module, value)
       if key and is_findable(name) then
-        return name == "_G" and key or name .. "." .. key
+        return name == "_G" and key or name .. "." .. key, module, key
       end
     end
   end
@@ -112,7 +125,7 @@ function Definition:cell(f, i, name, value)
     local ok, why = pcall(codec.encode, value)
     if not ok then refuse(f, name, why) end
     cell = { value = value }
-    self.simple = self.simple and type(value) ~= "table"
+    self.simple = self.simple and type(value) ~= "table" and type(value) ~= "userdata"
   end
   self.cells[k] = cell
   return k
@@ -147,7 +160,7 @@ end
 
 -- What became of a task function, as long as it is the same (lua_start.c looks):
 -- {text, label, n, upvalue 1 ... n}, or {text, label, false, module, key} when
--- it goes by name. Upvalues that are no tables: unchanged, same bytes.
+-- it goes by name. Upvalues that are no objects: unchanged, same bytes.
 local cache = setmetatable({}, { __mode = "k" })
 functions.cache = cache
 
@@ -164,10 +177,9 @@ local function remember(f, text, label)
   return text, label
 end
 
-local function define_named(value, name)
-  local module, key = string.match(name, "^(.*)%.([^.]*)$")
+local function define_named(value, name, module, key)
   local text = codec.encode(name)
-  cache[value] = { text, name, false, package.loaded[module or "_G"], key or name }
+  cache[value] = { text, name, false, module, key }
   return text, name
 end
 
@@ -199,8 +211,8 @@ function functions.define(f)
   local text, label = functions.known(f)
   if text then return text, label end
   if type(f) == "string" then return define_string(f) end
-  local name = field_name(f)
-  if name then return define_named(f, name) end
+  local name, module, key = field_name(f)
+  if name then return define_named(f, name, module, key) end
   if type(f) ~= "function" then
     local meta = getmetatable(f)
     if type(meta) ~= "table" or not meta.__call then
