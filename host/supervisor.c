@@ -150,8 +150,10 @@ static void stop_doomed(Sup *s, uint64_t now) {
     seat->doom_ns = 0;
     s->dooms--;
     seat->stopping = seat->pid != 0 && table_is_at(&s->table, w, seat->doomed);
-    if (seat->stopping)
+    if (seat->stopping) {
+      sys_continue(seat->pid); /* it tells of no stop if it stands already */
       sys_stop(seat->pid);
+    }
   }
 }
 
@@ -176,8 +178,7 @@ static int64_t until_next(const Sup *s) {
 /* ---- death ---- */
 
 static void leave(const Sup *s) {
-  sys_kill_children();
-  sys_reap_all(100 * (int64_t)MS);
+  sys_end_children(100 * (int64_t)MS);
   sys_close(s->parent_fd); /* the parent need not wait for our memory */
   sys_exit(0);
 }
@@ -265,14 +266,16 @@ static void tend_children(Sup *s) {
   int pid, why = 0;
   ReapKind kind;
   sys_clear_children_event(s->children_fd);
-  uint32_t before = s->alive;
-  while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE)
+  bool any_dead = false;
+  while ((kind = sys_reap_peek(&pid, &why)) != REAP_NONE) {
+    any_dead |= kind == REAP_DEAD;
     if (kind == REAP_DEAD)
       bury(s, pid, why);
     else
       pass_over(s, pid);
-  if (s->alive < before)
-    kill_strays(s);
+  }
+  if (any_dead)
+    kill_strays(s); /* a stray leaves its own children to us */
   if (table_stopping(&s->table) == STOP_NOT)
     seat_due(s, sys_now_ns());
   table_wake_idle(&s->table);

@@ -109,7 +109,6 @@ typedef enum ReapKind { REAP_NONE, REAP_STOPPED, REAP_DEAD } ReapKind;
 /* Looks who died, without reaping; *why is a wait status. */
 ReapKind sys_reap_peek(int *pid, int *why);
 void sys_reap(int pid);
-void sys_reap_all(int64_t timeout_ns); /* that are dead or dying */
 void sys_clear_children_event(int fd);
 /* A child, and which birth it was: strays that it leaves carry that number. */
 typedef struct SysWorker {
@@ -119,8 +118,9 @@ typedef struct SysWorker {
 /* Kills children that neither live nor carry the mark of one who does. */
 void sys_kill_strays(const SysWorker *alive, int n);
 void sys_kill_children(void);
-int sys_why_killed(void);    /* the wait status of a SIGKILL */
-int sys_why_signal(int why); /* 0: it exited */
+void sys_end_children(int64_t timeout_ns); /* and theirs; reaps them */
+int sys_why_killed(void);                  /* the wait status of a SIGKILL */
+int sys_why_signal(int why);               /* 0: it exited */
 int sys_why_status(int why);
 const char *sys_signal_name(int number); /* "SIGKILL" */
 

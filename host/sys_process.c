@@ -329,14 +329,6 @@ void sys_reap(int pid) {
     continue;
 }
 
-void sys_reap_all(int64_t timeout_ns) {
-  uint64_t end = sys_now_ns() + (uint64_t)timeout_ns;
-  int got;
-  while ((got = (int)waitpid(-1, NULL, WNOHANG)) >= 0 && sys_now_ns() < end)
-    if (got == 0)
-      sys_sleep_ns(NS_PER_MS / 10);
-}
-
 void sys_clear_children_event(int fd) {
   struct signalfd_siginfo info;
   while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
@@ -442,6 +434,20 @@ void sys_kill_strays(const SysWorker *alive, int n) {
 
 void sys_kill_children(void) {
   kill_those(true, NULL, 0);
+}
+
+/* Who dies leaves its children to us: they are there once it is reaped. */
+void sys_end_children(int64_t timeout_ns) {
+  uint64_t end = sys_now_ns() + (uint64_t)timeout_ns;
+  int got, reaped = 1;
+  do {
+    if (reaped > 0)
+      sys_kill_children();
+    else
+      sys_sleep_ns(NS_PER_MS / 10);
+    for (reaped = 0; (got = (int)waitpid(-1, NULL, WNOHANG)) > 0;)
+      reaped++;
+  } while (got == 0 && sys_now_ns() < end);
 }
 
 int sys_why_killed(void) {
