@@ -67,12 +67,27 @@ static void keep_warm(void) {
 #endif
 }
 
+/* A limit counts the block that is kept, too. */
+static bool drop_large(Alloc *a) {
+  void *kept = a->large;
+  a->large = NULL;
+  free(kept);
+  return kept != NULL;
+}
+
 static void *take_large(Alloc *a, size_t size) {
   void *block = a->large;
-  if (block == NULL || size > a->large_bytes || size < a->large_bytes / 2)
-    return malloc(size);
+  if (block == NULL || size > a->large_bytes || size < a->large_bytes / 2) {
+    block = malloc(size);
+    return block == NULL && drop_large(a) ? malloc(size) : block;
+  }
   a->large = NULL;
   return block;
+}
+
+static void *resize_large(Alloc *a, void *block, size_t size) {
+  void *resized = realloc(block, size);
+  return resized == NULL && drop_large(a) ? realloc(block, size) : resized;
 }
 
 static void give_large(Alloc *a, void *block) {
@@ -177,7 +192,7 @@ void *alloc_for_lua(void *ud, void *block, size_t old_size, size_t new_size) {
     return NULL;
   }
   if (!is_small(old_size) && !is_small(new_size))
-    return realloc(block, new_size);
+    return resize_large(a, block, new_size);
   if (is_small(old_size) && is_small(new_size) &&
       class_of(old_size) == class_of(new_size))
     return block;

@@ -2,6 +2,7 @@
 ** alloc_test.c - a Lua state's memory: blocks are apart and keep their bytes.
 ** Runs in: the tests.  Owns: an Alloc.  Never: Lua.
 */
+#define _GNU_SOURCE
 #include "alloc.h"
 #include "check.h"
 
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { LIVE = 500, STEPS = 200000, MIB = 1 << 20 };
 
@@ -85,8 +88,41 @@ static void a_block_given_back_is_the_next_one(void) {
   alloc_for_lua(a, small, MIB, 0);
 }
 
+static size_t address_space(void) {
+  unsigned long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (f == NULL || fscanf(f, "%lu", &pages) != 1)
+    pages = 0;
+  if (f != NULL)
+    fclose(f);
+  return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void a_limit_does_not_count_what_is_kept(void) {
+  Alloc *a = alloc_new();
+  struct rlimit before, limit;
+  alloc_for_lua(a, alloc_for_lua(a, NULL, 0, 100 * MIB), 100 * MIB, 0);
+  getrlimit(RLIMIT_AS, &before);
+  limit = before;
+  limit.rlim_cur = address_space() + 20 * MIB;
+  setrlimit(RLIMIT_AS, &limit);
+  void *block = alloc_for_lua(a, NULL, 0, 110 * MIB);
+  check(block != NULL, "a kept block makes room for another one");
+  alloc_for_lua(a, block, 110 * MIB, 0);
+  void *other = alloc_for_lua(a, NULL, 0, 2 * MIB);
+  void *grown = alloc_for_lua(a, other, 2 * MIB, 115 * MIB);
+  check(grown != NULL, "and for one that grows");
+  alloc_for_lua(a, grown, 115 * MIB, 0);
+  setrlimit(RLIMIT_AS, &before);
+}
+
 int main(void) {
   blocks_keep_their_bytes();
   a_block_given_back_is_the_next_one();
+#if !defined(__SANITIZE_ADDRESS__) /* it takes all address space there is */
+  a_limit_does_not_count_what_is_kept();
+#else
+  (void)a_limit_does_not_count_what_is_kept, (void)address_space;
+#endif
   return report();
 }
