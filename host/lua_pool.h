@@ -64,6 +64,7 @@ typedef struct Block {
   int pid;
   bool local;   /* one failure, made here: it is in JOB_ERRORS */
   bool decoded; /* one value: it is in JOB_RESULTS, and no bytes are here */
+  bool read;    /* its bytes are being decoded, or this was broken off */
   size_t size, at;
   uint8_t bytes[];
 } Block;
@@ -95,6 +96,7 @@ struct Job {
   double result_bytes;    /* of an item, on the average */
   Draft draft;
   Block *first, **last;
+  Block *spared;     /* given up while they were decoded */
   uint32_t unpumped; /* items taken since the pool was looked at */
 };
 

@@ -26,13 +26,32 @@ Job *new_job(lua_State *L, JobKind kind) {
   return j;
 }
 
-void job_free_blocks(Job *j) {
-  while (j->first != NULL) {
-    Block *b = j->first;
-    j->first = b->next;
+/* A hook of the decoder may end the pool, or go on with the iterator: the
+** bytes that it is called from stay. */
+static void drop_block(Job *j) {
+  Block *b = j->first;
+  j->first = b->next;
+  if (j->first == NULL)
+    j->last = &j->first;
+  j->bytes -= b->size < j->bytes ? b->size : j->bytes;
+  if (!b->read) {
     free(b);
+    return;
   }
-  j->last = &j->first;
+  b->next = j->spared;
+  j->spared = b;
+}
+
+void job_free_blocks(Job *j) {
+  while (j->first != NULL)
+    drop_block(j);
+}
+
+static void free_spared(Job *j) {
+  for (Block *next; j->spared != NULL; j->spared = next) {
+    next = j->spared->next;
+    free(j->spared);
+  }
 }
 
 static void drop(Job *j) {
@@ -75,6 +94,7 @@ static int m__gc(lua_State *L) {
   Job *j = check_job(L, ITERATOR_TYPE);
   j->drafting = false; /* if at all, since an error went past it */
   drop(j);
+  free_spared(j);
   return 0;
 }
 
@@ -183,15 +203,6 @@ static Block *ready_block(const Job *j) {
   return b;
 }
 
-static void drop_block(Job *j) {
-  Block *b = j->first;
-  j->first = b->next;
-  if (j->first == NULL)
-    j->last = &j->first;
-  j->bytes -= b->size < j->bytes ? b->size : j->bytes;
-  free(b);
-}
-
 static void take_from(lua_State *L, int list, uint64_t index) {
   lua_getiuservalue(L, 1, list);
   lua_rawgeti(L, -1, (lua_Integer)index);
@@ -201,14 +212,13 @@ static void take_from(lua_State *L, int list, uint64_t index) {
 }
 
 /* Pushes the values of item `index`, or an error object; number or -1. */
-static int take_values(lua_State *L, Block *b, uint64_t index) {
+static int take_values(lua_State *L, const Block *b, uint64_t index,
+                       size_t *used) {
   if (b->local || b->decoded) {
     take_from(L, b->local ? JOB_ERRORS : JOB_RESULTS, index);
     return b->local ? -1 : 1;
   }
-  size_t used;
-  int n = push_frame(L, b->bytes + b->at, b->size - b->at, &used);
-  b->at += used;
+  int n = push_frame(L, b->bytes + b->at, b->size - b->at, used);
   if (n < 0) {
     Finished f = {.worker = b->worker, .pid = b->pid};
     f.chunk.first = b->first;
@@ -220,11 +230,18 @@ static int take_values(lua_State *L, Block *b, uint64_t index) {
 
 /* i, values ... or, for a failed item, i, nil, err (kept) or a raise. */
 static int take(lua_State *L, Job *j, Block *b) {
-  uint64_t index = b->first + b->taken;
+  uint64_t index = b->first + b->taken, before = j->taken;
+  bool was_read = b->read;
+  size_t used = 0;
   lua_pushinteger(L, (lua_Integer)index);
-  int n = take_values(L, b, index); /* raising, it has taken nothing */
+  b->read = true;
+  int n = take_values(L, b, index, &used); /* raising, it has taken nothing */
+  if (j->taken != before)
+    return luaL_error(L, "the iterator was used while its result was made");
   j->taken++;
-  if (++b->taken == b->count)
+  b->read = was_read;
+  b->at += used;
+  if (++b->taken == b->count && j->first == b)
     drop_block(j);
   if (n >= 0)
     return n + 1;

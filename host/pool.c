@@ -663,8 +663,11 @@ static void restart(Pool *p) {
 /* ---- waiting ---- */
 
 static void hear_supervisor(Pool *p) {
-  if (p->ended || p->holding > 0 || !supervisor_is_gone(&p->supervisor))
+  bool ends = table_is_broken(&p->table) || p->state >= POOL_DRAINED;
+  if (p->ended || !supervisor_is_gone(&p->supervisor))
     return;
+  if (!ends && p->holding > 0)
+    return; /* what is held lies in the old regions */
   sys_poll_remove(p->poll_fd, p->supervisor.fd);
   supervisor_close(&p->supervisor);
   if (table_is_broken(&p->table))

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -183,6 +184,7 @@ static void use_as(int fd, int flags, int standard) {
 }
 
 void sys_use_stdio(int out, int err) {
+  __fpurge(stdin); /* the host may have read ahead */
   use_as(-1, O_RDONLY, STDIN_FILENO);
   use_as(out, O_WRONLY, STDOUT_FILENO);
   use_as(err, O_WRONLY, STDERR_FILENO);
