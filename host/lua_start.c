@@ -158,16 +158,14 @@ static void set_hooks(lua_State *L, int job, int opts) {
 /* ---- one item ---- */
 
 /* Pushes the sequence at `args` and the table at `kwargs`, if not 0; how many
-** values. */
+** values, or -1: too many. */
 static int push_arguments(lua_State *L, int args, int kwargs) {
   int n = 0;
   if (!lua_isnil(L, args)) {
     lua_pushvalue(L, args);
     n = job_unpack(L);
-    if (n < 0)
-      return luaL_error(L, "too many arguments");
   }
-  if (kwargs == 0 || lua_isnil(L, kwargs))
+  if (n < 0 || kwargs == 0 || lua_isnil(L, kwargs))
     return n;
   lua_pushvalue(L, kwargs);
   return n + 1;
@@ -187,9 +185,12 @@ static void submit_item(lua_State *L, PoolBox *box, int args, int kwargs) {
   Job *j = lua_touserdata(L, job);
   j->exhausted = true;
   int n = push_arguments(L, args, kwargs);
-  if (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
-      errno != EFBIG)
-    luaL_error(L, "cannot submit: %s", strerror(errno));
+  if (n < 0 || (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
+                errno != EFBIG)) {
+    const char *why = n < 0 ? "too many arguments" : strerror(errno);
+    job_abandon(L, job);
+    luaL_error(L, n < 0 ? "%s" : "cannot submit: %s", why);
+  }
   if (!job_put(L, j, n)) {
     job_abandon(L, job);
     set_origin(L, lua_gettop(L), job, 1, NULL);
@@ -203,8 +204,9 @@ int core_apply(lua_State *L) {
   enum { FN = 2, LABEL, ARGS, KWARGS, OPTS, JOB };
   PoolBox *box = check_pool(L, 1);
   lua_settop(L, OPTS);
+  Definition *fn = check_function(L, box, FN);
   Job *j = new_job(L, JOB_APPLY);
-  j->fn = check_function(L, box, FN);
+  j->fn = fn;
   set_label(L, JOB, LABEL);
   j->retries = box->retries;
   if (!lua_isnil(L, OPTS)) {
@@ -243,8 +245,9 @@ static int apply_plain(lua_State *L) {
   if (!push_known(L, lua_upvalueindex(1), FN))
     return 0;
   PoolBox *box = lua_touserdata(L, 1);
+  Definition *fn = check_function(L, box, TEXT);
   Job *j = new_job(L, JOB_APPLY);
-  j->fn = check_function(L, box, TEXT);
+  j->fn = fn;
   j->retries = box->retries;
   set_label(L, lua_gettop(L), LABEL);
   submit_item(L, box, ARGS, 0);
@@ -267,8 +270,9 @@ int core_map(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   luaL_checktype(L, OPTS, LUA_TTABLE);
   lua_settop(L, OPTS);
+  Definition *fn = check_function(L, box, FN);
   Job *j = new_job(L, (JobKind)option(L, OPTS, "kind", JOB_MAP));
-  j->fn = check_function(L, box, FN);
+  j->fn = fn;
   j->total = (uint64_t)option(L, OPTS, "total", -1);
   j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
   j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
