@@ -3,15 +3,16 @@
 ** Runs in: every process of the program.  Owns: the chunks they are cut from.
 **
 ** Lua tells the size of a block when it gives it back, so a block needs no
-** head, and the one given back last, still warm, is the next one taken.  Small
-** blocks are never returned to the system: a state lives as long as its
-*process.
-** Large ones are malloc's.
+** head, and the one given back last, still warm, is the next one taken.  A
+** chunk of which nothing is in use any more goes back to malloc, but to find it
+** takes a look at every spare block: that is done when the chunks have become
+** twice as many, or when malloc has nothing left.  Large blocks are malloc's.
 */
 #include "alloc.h"
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ enum {
   MOST_SMALL = 512,
   CLASSES = MOST_SMALL / UNIT,
   FIRST_CHUNK = 1 << 14, /* each is as large as all before it, up to */
-  MOST_CHUNK = 1 << 18,
+  MOST_CHUNK = 1 << 15,  /* a small one is more often unused */
+  FIRST_SWEEP = 1 << 20,
   MOST_HEAP = 32 << 20, /* in malloc's heap: it allows no more */
   MOST_KEPT = 128 << 20
 };
@@ -39,15 +41,18 @@ typedef struct Spare {
 } Spare;
 
 typedef struct Chunk {
-  _Alignas(UNIT) struct Chunk *next;
+  _Alignas(UNIT) size_t bytes; /* with this head */
+  size_t unused;               /* known during a sweep */
 } Chunk;
 
 struct Alloc {
   Spare *spare[CLASSES];
   unsigned char *at, *end; /* what is left of the newest chunk */
-  Chunk *newest;
-  size_t bytes; /* of all chunks */
-  void *large;  /* given back last, or NULL */
+  Chunk **chunks;          /* sorted by address */
+  size_t n_chunks;
+  size_t bytes;    /* of all chunks */
+  size_t sweep_at; /* so many bytes */
+  void *large;     /* given back last, or NULL */
   size_t large_bytes;
   Alloc *older;
 };
@@ -67,29 +72,6 @@ static void keep_warm(void) {
 #endif
 }
 
-/* A limit counts the block that is kept, too. */
-static bool drop_large(Alloc *a) {
-  void *kept = a->large;
-  a->large = NULL;
-  free(kept);
-  return kept != NULL;
-}
-
-static void *take_large(Alloc *a, size_t size) {
-  void *block = a->large;
-  if (block == NULL || size > a->large_bytes || size < a->large_bytes / 2) {
-    block = malloc(size);
-    return block == NULL && drop_large(a) ? malloc(size) : block;
-  }
-  a->large = NULL;
-  return block;
-}
-
-static void *resize_large(Alloc *a, void *block, size_t size) {
-  void *resized = realloc(block, size);
-  return resized == NULL && drop_large(a) ? realloc(block, size) : resized;
-}
-
 static void give_large(Alloc *a, void *block) {
   size_t bytes = malloc_usable_size(block);
   if (bytes >= MOST_HEAP && bytes <= MOST_KEPT) {
@@ -107,6 +89,7 @@ Alloc *alloc_new(void) {
   keep_warm();
   if (a == NULL)
     return NULL;
+  a->sweep_at = FIRST_SWEEP;
   a->older = newest;
   newest = a;
   return a;
@@ -126,22 +109,154 @@ static void give(Alloc *a, void *block, size_t size) {
   a->spare[class_of(size)] = s;
 }
 
+/*
+** Sweeps
+*/
+
+/* Where in the list the chunk of a block is, or would have to be. */
+static size_t find_chunk(const Alloc *a, const void *block) {
+  size_t from = 0, to = a->n_chunks;
+  while (from < to) {
+    size_t middle = (from + to) / 2;
+    const Chunk *c = a->chunks[middle];
+    if ((uintptr_t)c + c->bytes <= (uintptr_t)block)
+      from = middle + 1;
+    else
+      to = middle;
+  }
+  return from;
+}
+
+static bool is_inside(const Chunk *c, const void *block) {
+  return (uintptr_t)block - (uintptr_t)c < c->bytes;
+}
+
+/* Neighbours in a list of spares are mostly of one chunk. NULL: of none, since
+** it could not be made smaller once. */
+static Chunk *chunk_of(const Alloc *a, const void *block, Chunk *last) {
+  if (last != NULL && is_inside(last, block))
+    return last;
+  size_t i = find_chunk(a, block);
+  return i < a->n_chunks && is_inside(a->chunks[i], block) ? a->chunks[i]
+                                                           : NULL;
+}
+
+static bool is_unused(const Chunk *c) {
+  return c->unused == c->bytes - sizeof *c;
+}
+
+/* How many chunks are unused. */
+static size_t count_unused(Alloc *a) {
+  size_t n = 0;
+  for (size_t i = 0; i < a->n_chunks; i++)
+    a->chunks[i]->unused = 0;
+  if (a->at < a->end)
+    chunk_of(a, a->at, NULL)->unused = (size_t)(a->end - a->at);
+  Chunk *c = NULL;
+  for (size_t class = 0; class < CLASSES; class ++)
+    for (Spare *s = a->spare[class]; s != NULL; s = s->next) {
+      c = chunk_of(a, s, c);
+      if (c != NULL)
+        c->unused += (class + 1) * UNIT;
+    }
+  for (size_t i = 0; i < a->n_chunks; i++)
+    n += is_unused(a->chunks[i]);
+  return n;
+}
+
+static void drop_spares(Alloc *a) {
+  Chunk *c = NULL;
+  if (a->at < a->end && is_unused(chunk_of(a, a->at, c)))
+    a->at = a->end = NULL;
+  for (size_t class = 0; class < CLASSES; class ++)
+    for (Spare **s = &a->spare[class]; *s != NULL;) {
+      c = chunk_of(a, *s, c);
+      if (c != NULL && is_unused(c))
+        *s = (*s)->next;
+      else
+        s = &(*s)->next;
+    }
+}
+
+static void sweep(Alloc *a) {
+  if (count_unused(a) > 0) {
+    drop_spares(a);
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n_chunks; i++) {
+      Chunk *c = a->chunks[i];
+      if (is_unused(c)) {
+        a->bytes -= c->bytes;
+        free(c);
+      } else {
+        a->chunks[kept++] = c;
+      }
+    }
+    a->n_chunks = kept;
+  }
+  a->sweep_at = a->bytes < FIRST_SWEEP / 2 ? FIRST_SWEEP : 2 * a->bytes;
+}
+
+/* realloc, which has what is kept for later before it fails. */
+static void *resize(Alloc *a, void *block, size_t size) {
+  void *resized = realloc(block, size);
+  if (resized != NULL)
+    return resized;
+  free(a->large);
+  a->large = NULL;
+  sweep(a);
+  return realloc(block, size);
+}
+
+/*
+** Blocks
+*/
+
+static int add_chunk(Alloc *a, Chunk *c) {
+  enum { STEP = 64 };
+  if (a->n_chunks % STEP == 0) {
+    size_t room = (a->n_chunks + STEP) * sizeof(Chunk *);
+    Chunk **more = realloc(a->chunks, room);
+    if (more == NULL)
+      return -1;
+    a->chunks = more;
+  }
+  size_t i = find_chunk(a, c);
+  memmove(a->chunks + i + 1, a->chunks + i,
+          (a->n_chunks - i) * sizeof(Chunk *));
+  a->chunks[i] = c;
+  a->n_chunks++;
+  a->bytes += c->bytes;
+  return 0;
+}
+
 /* The old one's rest serves for smaller blocks. */
 static int new_chunk(Alloc *a) {
+  if (a->bytes >= a->sweep_at)
+    sweep(a);
   size_t bytes = a->bytes < FIRST_CHUNK  ? FIRST_CHUNK
                  : a->bytes < MOST_CHUNK ? a->bytes
                                          : MOST_CHUNK;
-  Chunk *c = malloc(bytes);
+  Chunk *c = resize(a, NULL, bytes);
   if (c == NULL)
     return -1;
+  c->bytes = bytes;
+  if (add_chunk(a, c) != 0) {
+    free(c);
+    return -1;
+  }
   if (a->at < a->end)
     give(a, a->at, (size_t)(a->end - a->at));
-  c->next = a->newest;
-  a->newest = c;
-  a->bytes += bytes;
   a->at = (unsigned char *)(c + 1);
   a->end = (unsigned char *)c + bytes;
   return 0;
+}
+
+static void *take_large(Alloc *a, size_t size) {
+  void *block = a->large;
+  if (block == NULL || size > a->large_bytes || size < a->large_bytes / 2)
+    return resize(a, NULL, size);
+  a->large = NULL;
+  return block;
 }
 
 static void *take(Alloc *a, size_t size) {
@@ -192,7 +307,7 @@ void *alloc_for_lua(void *ud, void *block, size_t old_size, size_t new_size) {
     return NULL;
   }
   if (!is_small(old_size) && !is_small(new_size))
-    return resize_large(a, block, new_size);
+    return resize(a, block, new_size);
   if (is_small(old_size) && is_small(new_size) &&
       class_of(old_size) == class_of(new_size))
     return block;

@@ -6,6 +6,7 @@
 #include "guard.h"
 
 #include <lauxlib.h>
+#include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,11 +113,15 @@ static void set_action(int number, void (*action)(int)) {
   sigaction(number, &sa, NULL);
 }
 
+static void interrupt(lua_State *L) {
+  lua_sethook(L, raise_interrupt,
+              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
 static void on_signal(int number) {
   set_action(number, SIG_DFL);
   caught = number;
-  lua_sethook(running, raise_interrupt,
-              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  interrupt(running);
 }
 
 static void catch_signals(lua_State *L) {
@@ -153,6 +158,88 @@ int guard_call(lua_State *L, int nargs, int nresults) {
     lua_sethook(L, NULL, 0, 0);
   lua_remove(L, handler);
   return status;
+}
+
+/*
+** Coroutines: hooks belong to one, so whoever resumes it tells who runs.
+*/
+
+/* It ended or yielded before it came to raise the interrupt. */
+static void pass_on_interrupt(lua_State *from, lua_State *to) {
+  if (lua_gethook(from) == raise_interrupt) {
+    lua_sethook(from, NULL, 0, 0);
+    interrupt(to);
+  }
+}
+
+/* Takes the n values on top for what comes back: how many values, or -1 and
+** the error. */
+static int resume(lua_State *L, lua_State *co, int n) {
+  lua_State *before = running;
+  if (!lua_checkstack(co, n)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, n);
+  running = co;
+  bool ok = lua_resume(co, L, n, &n) <= LUA_YIELD;
+  running = before;
+  if (caught != 0)
+    pass_on_interrupt(co, L);
+  if (ok && !lua_checkstack(L, n + 1)) {
+    lua_pop(co, n);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
+  lua_xmove(co, L, ok ? n : 1);
+  return ok ? n : -1;
+}
+
+static int f_resume(lua_State *L) {
+  lua_State *co = lua_tothread(L, 1);
+  if (co == NULL) /* the library knows its words for that */
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+  int n = resume(L, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, n >= 0);
+  n = n < 0 ? 1 : n;
+  lua_insert(L, -n - 1);
+  return n + 1;
+}
+
+static int call_wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n = resume(L, co, lua_gettop(L));
+  if (n >= 0)
+    return n;
+  int status = lua_status(co);
+  if (status > LUA_YIELD) {
+    status = lua_resetthread(co);
+    lua_xmove(co, L, 1); /* its <close> variables have the last word */
+  }
+  if (lua_type(L, -1) == LUA_TSTRING && status != LUA_ERRMEM) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int f_wrap(lua_State *L) {
+  lua_CFunction create = lua_tocfunction(L, lua_upvalueindex(1));
+  create(L);
+  lua_pushcclosure(L, call_wrapped, 1);
+  return 1;
+}
+
+void guard_coroutines(lua_State *L) {
+  lua_getglobal(L, LUA_COLIBNAME);
+  lua_getfield(L, -1, "resume");
+  lua_pushcclosure(L, f_resume, 1);
+  lua_setfield(L, -2, "resume");
+  lua_getfield(L, -1, "create");
+  lua_pushcclosure(L, f_wrap, 1);
+  lua_setfield(L, -2, "wrap");
+  lua_pop(L, 1);
 }
 
 const char *guard_name(const char *name) {

@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include "options.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +43,11 @@ const char *options_value(char **argv, int *i) {
 }
 
 static bool set_processes(const char *digits) {
+  enum { MOST = 65535 };
   if (digits == NULL || strspn(digits, "0123456789") != strlen(digits))
     return false;
   long n = strtol(digits, NULL, 10);
-  return n >= 1 && n <= INT_MAX && setenv("TIDEPOOL_PROCESSES", digits, 1) == 0;
+  return n >= 1 && n <= MOST && setenv("TIDEPOOL_PROCESSES", digits, 1) == 0;
 }
 
 static const char unknown[] = "unrecognized option '%s'";

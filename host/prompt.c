@@ -58,11 +58,12 @@ static int load_line(lua_State *L) {
   return luaL_loadbufferx(L, line, len, "=stdin", rules_mode(L));
 }
 
-/* The chunk `return <line>`, or false and nothing pushed. */
+/* The chunk `return <line>;`, or false and nothing pushed. */
 static bool load_expression(lua_State *L) {
   lua_pushliteral(L, "return ");
   lua_pushvalue(L, 1);
-  lua_concat(L, 2);
+  lua_pushliteral(L, ";");
+  lua_concat(L, 3);
   size_t len;
   const char *text = lua_tolstring(L, -1, &len);
   int status = luaL_loadbuffer(L, text, len, "=stdin");

@@ -40,7 +40,8 @@ void sys_futex_wake(_Atomic uint32_t *word);
 int sys_event_new(void);     /* an eventfd, or -1 */
 bool sys_event_kick(int fd); /* false: the descriptor is gone */
 void sys_event_clear(int fd);
-int sys_pair(int fds[2]); /* two connected ends, message by message */
+int sys_pair(int fds[2]);   /* two connected ends, message by message */
+bool sys_is_unread(int fd); /* a pipe whose reader is gone */
 int sys_poll_new(void);
 int sys_poll_add(int poll_fd, int fd, uint32_t tag);
 void sys_poll_remove(int poll_fd, int fd);

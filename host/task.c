@@ -346,6 +346,21 @@ static void tidy(const Runner *r) {
 */
 enum { RUN = 1, FUNCTION = 2 }; /* stack places */
 
+/* fflush writes to its stream, and so copies pages, even if it is empty. */
+static void flush(FILE *f) {
+  if (__fpending(f) > 0)
+    fflush(f);
+}
+
+/* What an item printed is written, at the latest, with its chunk's last one;
+** that nobody reads it is no failure. */
+static void check_output(lua_State *L, const Run *run) {
+  if (run->task->finished + 1 == run->task->count)
+    flush(stdout);
+  if (run->runner->number > 0 && ferror(stdout) && !sys_is_unread(1))
+    luaL_error(L, "cannot write standard output");
+}
+
 static void run_item(lua_State *L, Run *run) {
   run->stage = DECODING;
   lua_pushvalue(L, FUNCTION);
@@ -354,6 +369,7 @@ static void run_item(lua_State *L, Run *run) {
     return;
   run->stage = CALLING;
   lua_call(L, n, LUA_MULTRET);
+  check_output(L, run);
   run->stage = ENCODING;
   if (lua_gethook(L) != NULL)
     tidy(run->runner);
@@ -421,12 +437,6 @@ static void fail_rest(lua_State *L, Run *run, int status, const char *kind) {
     t->finished++;
     step(run, false);
   }
-}
-
-/* fflush writes to its stream, and so copies pages, even if it is empty. */
-static void flush(FILE *f) {
-  if (__fpending(f) > 0)
-    fflush(f);
 }
 
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter) {

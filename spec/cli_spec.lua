@@ -62,7 +62,7 @@ describe("tidepool with bad options", function()
     end)
   end
 
-  for _, option in ipairs { "-j", "-j0", "-jx", "-j1.5", "-j99999999999" } do
+  for _, option in ipairs { "-j", "-j0", "-jx", "-j1.5", "-j65536", "-j99999999999" } do
     it("wants a number in " .. option, function()
       fails("tidepool " .. option,
         "tidepool: '" .. option .. "' needs a number of processes\n" .. usage)
@@ -176,6 +176,16 @@ describe("tidepool -j", function()
   it("is the size of a pool that does not say", function()
     prints("tidepool -j3 -e 'local pool <close> = require\"tidepool\".pool() " ..
       "print(tostring(pool):match\"%d+ workers\")'", "3 workers\n")
+  end)
+end)
+
+describe("TIDEPOOL_PROCESSES", function()
+  it("that is no size of a pool is as good as none", function()
+    for _, value in ipairs { "x", "0", "99999999999999" } do
+      prints("TIDEPOOL_PROCESSES=" .. value .. " tidepool -e 'local tidepool = " ..
+        "require\"tidepool\" local pool <close> = tidepool.pool() print(tidepool.cpu_count() == " ..
+        "math.tointeger(tostring(pool):match\"(%d+) workers?\"))'", "true\n")
+    end
   end)
 end)
 
@@ -369,6 +379,10 @@ describe("tidepool -i", function()
     session("1 + 1\n'a', nil\n", "> 1 + 1\n2\n> 'a', nil\na\tnil\n> \n")
   end)
 
+  it("prints nothing for a statement, a call with a semicolon, too", function()
+    session("math.max(1, 2);\n", "> math.max(1, 2);\n> \n")
+  end)
+
   it("takes = as return", function() session("=1, 2\n", "> =1, 2\n1\t2\n> \n") end)
 
   it("runs statements and keeps globals", function()
@@ -462,10 +476,63 @@ describe("signals", function()
       caught_text("HUP", "for _ = 1, 1e6 do end return \"alive\"") .. "'", "true\talive\n")
   end)
 
+  it("are raised in the coroutine that runs", function()
+    local pid = "local pid = io.open('/proc/self/stat'):read('n') "
+    local kill = "io.popen('kill -TERM ' .. pid):close() while true do end"
+
+    prints('tidepool -e "' .. pid .. "print(pcall(coroutine.wrap(function() " .. kill ..
+      ' end)))"', "false\t(command line):1: terminated!\n")
+    prints('tidepool -e "' .. pid .. "local co = coroutine.create(function() " .. kill ..
+      ' end) coroutine.wrap(function() print(coroutine.resume(co)) end)()"',
+      "false\t(command line):1: terminated!\n")
+  end)
+
+  it("end a pool's call in a coroutine", function()
+    local out = sh([[tidepool - <<'X'
+      local tidepool = require "tidepool"
+      local pool = tidepool.pool(1)
+      local parent = tidepool.getpid()
+      print(coroutine.wrap(function()
+        return pcall(pool.apply, pool, function()
+          os.execute("kill -INT " .. parent)
+          tidepool.sleep(60)
+        end)
+      end)())
+X]])
+
+    assert.matches("^false\t[^\n]*interrupted!\n$", out)
+  end)
+
   it("do not change the status of a later error", function()
     local _, _, status = sh("tidepool -e '" .. caught_text("INT") .. " error(1)'")
 
     assert.equal(1, status)
+  end)
+end)
+
+describe("coroutine", function()
+  -- The program has functions of its own in place of two.
+  it("names wrong arguments as the library does", function()
+    local out = sh("tidepool -e 'print(pcall(load[[return coroutine.resume(1)]])) " ..
+      "print(pcall(load[[return coroutine.status(1)]]))'")
+    assert.matches("'resume' %(%l+ expected, got number%)\n", out)
+    local resume, status = out:match "^(.-)\n(.*)\n$"
+    assert.equal(status, (resume:gsub("resume", "status")))
+  end)
+
+  it("says where a dead one was called, and keeps error values", function()
+    prints([[tidepool - <<'X'
+      local f = coroutine.wrap(function(...) return ... end)
+      print(f(1, nil))
+      print(pcall(function() f() end))
+      local t = {}
+      print(select(2, pcall(coroutine.wrap(error), t)) == t)
+      print(coroutine.resume(coroutine.create(function(...) error(...) end), 7))
+      print(pcall(coroutine.wrap(function()
+        local x <close> = setmetatable({}, { __close = function() error("last", 0) end })
+        error "first"
+      end)))
+X]], "1\tnil\nfalse\tstdin:3: cannot resume dead coroutine\ntrue\nfalse\t7\nfalse\tlast\n")
   end)
 end)
 

@@ -328,6 +328,21 @@ stack traceback:
       message "tidepool.pool(1, function() error 'oops' end):apply('mark', { 1 })")
   end)
 
+  it("shows nothing of the library's own", function()
+    assert.equal('tidepool: worker 1 (pid PID): item 1 of "nosuch" (input 1): ' ..
+      'unknown function "nosuch"\nstack traceback:\n\tmain.lua:3: in main chunk\n\t[C]: in ?\n',
+      message 'pool:apply("nosuch", { 1 })')
+    assert.equal([[
+tidepool: initializer: main.lua:3: oops
+stack traceback in the initializer:
+	[C]: in function 'error'
+	main.lua:3: in function <main.lua:3>
+stack traceback:
+	main.lua:3: in main chunk
+	[C]: in ?
+]], message "tidepool.pool(1, function() error 'oops' end):apply('mark', { 1 })")
+  end)
+
   it("is shown at the prompt, too", function()
     local _, err = sh("tidepool -i", "require'tidepool'.pool(1):map(error, { 7 })\n")
 

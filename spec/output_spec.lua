@@ -141,6 +141,18 @@ describe("standard output", function()
     assert.same({ "3" }, journal:lines())
   end)
 
+  it("that cannot be written fails the items that print", function()
+    for _, text in ipairs { "print(x)", "io.write(x)" } do
+      local _, err, status = helper.run(([[
+        local pool <close> = require("tidepool").pool(1)
+        pool:map(function(x) %s end, { 1, 2, 3 })
+      ]]):format(text), { under = [[sh -c '"$@" >/dev/full' sh]] })
+
+      assert.matches(": cannot write standard output\n", err)
+      assert.equal(1, status)
+    end
+  end)
+
   it("keeps its place: a task does not move the files of the parent", function()
     local file <close> = helper.file("one\ntwo\nthree\n")
     local handle = assert(io.open(file.path))

@@ -18,21 +18,28 @@ local function item_of(err)
   return ("item %d of %s"):format(err.index or 1, quoted(err.task))
 end
 
----The message; below it who ran what, and the worker's Lua stack, if any.
-function Error:__tostring()
-  local text = tostring(self.message)
-  if self.signal == SIGKILL then text = text .. HINT end
-  if not self.traceback then return text end
-  local where = self.kind
-  if self.task then where = item_of(self) end
-  if self.worker then where = ("worker %d, %s"):format(self.worker, where) end
-  return ("%s\n%s:\n%s"):format(text, where, self.traceback)
-end
-
 -- Calls within the library are nobody's concern.
 local function without_own(traceback)
   return (traceback:gsub("\n\t%[C%]: in [^\n]* 'tidepool%.core%.[^\n]*", "")
     :gsub("\n\ttidepool%.%w+%.lua:[^\n]*", ""))
+end
+
+-- The worker's stack, if it has a line that tells something.
+local function stack_of(err)
+  local stack = err.kind ~= "unknown_function" and err.traceback and without_own(err.traceback)
+  return stack and stack:find("\n", 1, true) and stack
+end
+
+---The message; below it who ran what, and the worker's Lua stack, if any.
+function Error:__tostring()
+  local text = tostring(self.message)
+  if self.signal == SIGKILL then text = text .. HINT end
+  local stack = stack_of(self)
+  if not stack then return text end
+  local where = self.kind
+  if self.task then where = item_of(self) end
+  if self.worker then where = ("worker %d, %s"):format(self.worker, where) end
+  return ("%s\n%s:\n%s"):format(text, where, stack)
 end
 
 local function item_and_input(err)
@@ -54,9 +61,10 @@ function Error:__report(traceback)
     parts[#parts + 1] = tostring(self.message)
   end
   local lines = { table.concat(parts, ": ") .. (self.signal == SIGKILL and HINT or "") }
-  if self.traceback then
+  local stack = stack_of(self)
+  if stack then
     local where = self.worker and "worker" or self.task and "task" or self.kind
-    lines[2] = self.traceback:gsub("^stack traceback", "%0 in the " .. where)
+    lines[2] = stack:gsub("^stack traceback", "%0 in the " .. where)
   end
   lines[#lines + 1] = without_own(traceback)
   return table.concat(lines, "\n")

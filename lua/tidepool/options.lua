@@ -136,8 +136,7 @@ end
 ---- pools --------------------------------------------------------------------
 
 local function default_processes()
-  local n = math.tointeger(tonumber(os.getenv "TIDEPOOL_PROCESSES" or nil))
-  return n and n >= 1 and n or core.cpu_count()
+  return check_processes(tonumber(os.getenv "TIDEPOOL_PROCESSES" or nil)) or core.cpu_count()
 end
 
 -- pool(n), pool(n, initializer, initargs), pool{...}, pool()

@@ -1,0 +1,1 @@
+return {v="sp", f=function() return "spf" end}
