@@ -20,6 +20,9 @@ void guard_complain(const char *message);
 */
 int guard_call(lua_State *L, int nargs, int nresults);
 
+/* Signals become errors in coroutines, too, when they run. For a new state. */
+void guard_coroutines(lua_State *L);
+
 /* Outside of guard_call the terminal's signals are blocked, from now on. */
 void guard_hold_signals(bool hold);
 

@@ -224,6 +224,7 @@ static bool show_versions(lua_State *L) {
 
 static void open_libraries(lua_State *L) {
   luaL_openlibs(L);
+  guard_coroutines(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_tidepool);
   lua_setfield(L, -2, "tidepool");
