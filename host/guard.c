@@ -16,6 +16,7 @@
 /* What a signal handler, an atexit function and every message must reach. */
 static const char *program;          /* argv[0]; NULL at the prompt */
 static lua_State *running;           /* whom a signal interrupts */
+static lua_State *volatile current;  /* it, or the coroutine it is in */
 static volatile sig_atomic_t caught; /* the last signal, 0: none */
 static int fatal_signal;             /* the signal whose error nobody caught */
 static bool holding;                 /* signals wait outside of calls */
@@ -104,6 +105,7 @@ static void interrupted(lua_State *L, lua_Debug *ar) {
 static void raise_interrupt(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, interrupted, LUA_MASKCALL, 0);
+  lua_sethook(running, interrupted, LUA_MASKCALL, 0);
   luaL_error(L, "%s", interrupt_text(caught));
 }
 
@@ -122,10 +124,11 @@ static void on_signal(int number) {
   set_action(number, SIG_DFL);
   caught = number;
   interrupt(running);
+  interrupt(current);
 }
 
 static void catch_signals(lua_State *L) {
-  running = L;
+  running = current = L;
   for (int i = 0; i < HANDLED; i++) {
     struct sigaction old;
     sigaction(handled[i].number, NULL, &old);
@@ -160,88 +163,6 @@ int guard_call(lua_State *L, int nargs, int nresults) {
   return status;
 }
 
-/*
-** Coroutines: hooks belong to one, so whoever resumes it tells who runs.
-*/
-
-/* It ended or yielded before it came to raise the interrupt. */
-static void pass_on_interrupt(lua_State *from, lua_State *to) {
-  if (lua_gethook(from) == raise_interrupt) {
-    lua_sethook(from, NULL, 0, 0);
-    interrupt(to);
-  }
-}
-
-/* Takes the n values on top for what comes back: how many values, or -1 and
-** the error. */
-static int resume(lua_State *L, lua_State *co, int n) {
-  lua_State *before = running;
-  if (!lua_checkstack(co, n)) {
-    lua_pushliteral(L, "too many arguments to resume");
-    return -1;
-  }
-  lua_xmove(L, co, n);
-  running = co;
-  bool ok = lua_resume(co, L, n, &n) <= LUA_YIELD;
-  running = before;
-  if (caught != 0)
-    pass_on_interrupt(co, L);
-  if (ok && !lua_checkstack(L, n + 1)) {
-    lua_pop(co, n);
-    lua_pushliteral(L, "too many results to resume");
-    return -1;
-  }
-  lua_xmove(co, L, ok ? n : 1);
-  return ok ? n : -1;
-}
-
-static int f_resume(lua_State *L) {
-  lua_State *co = lua_tothread(L, 1);
-  if (co == NULL) /* the library knows its words for that */
-    return lua_tocfunction(L, lua_upvalueindex(1))(L);
-  int n = resume(L, co, lua_gettop(L) - 1);
-  lua_pushboolean(L, n >= 0);
-  n = n < 0 ? 1 : n;
-  lua_insert(L, -n - 1);
-  return n + 1;
-}
-
-static int call_wrapped(lua_State *L) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
-  int n = resume(L, co, lua_gettop(L));
-  if (n >= 0)
-    return n;
-  int status = lua_status(co);
-  if (status > LUA_YIELD) {
-    status = lua_resetthread(co);
-    lua_xmove(co, L, 1); /* its <close> variables have the last word */
-  }
-  if (lua_type(L, -1) == LUA_TSTRING && status != LUA_ERRMEM) {
-    luaL_where(L, 1);
-    lua_insert(L, -2);
-    lua_concat(L, 2);
-  }
-  return lua_error(L);
-}
-
-static int f_wrap(lua_State *L) {
-  lua_CFunction create = lua_tocfunction(L, lua_upvalueindex(1));
-  create(L);
-  lua_pushcclosure(L, call_wrapped, 1);
-  return 1;
-}
-
-void guard_coroutines(lua_State *L) {
-  lua_getglobal(L, LUA_COLIBNAME);
-  lua_getfield(L, -1, "resume");
-  lua_pushcclosure(L, f_resume, 1);
-  lua_setfield(L, -2, "resume");
-  lua_getfield(L, -1, "create");
-  lua_pushcclosure(L, f_wrap, 1);
-  lua_setfield(L, -2, "wrap");
-  lua_pop(L, 1);
-}
-
 const char *guard_name(const char *name) {
   const char *before = program;
   program = name;
@@ -260,6 +181,84 @@ bool guard_forget(void) {
     fatal_signal = 0;
   caught = 0;
   return fatal_signal == 0;
+}
+
+/*
+** Coroutines: a hook is one of a thread, so we must know which one runs. What
+** resumes them does as in Lua, and notes it.
+*/
+
+/* Resumes with the n values on top of the stack. What comes back is there then:
+** that many values; or an error, and -1. */
+static int resume(lua_State *L, lua_State *co, int n) {
+  lua_State *before = current;
+  if (!lua_checkstack(co, n)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, n);
+  current = co;
+  int status = lua_resume(co, L, n, &n);
+  current = before;
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1);
+    return -1;
+  }
+  if (!lua_checkstack(L, n + 1)) {
+    lua_pop(co, n);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
+  lua_xmove(co, L, n);
+  return n;
+}
+
+static int f_resume(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTHREAD);
+  int n = resume(L, lua_tothread(L, 1), lua_gettop(L) - 1);
+  int pushed = n < 0 ? 1 : n;
+  lua_pushboolean(L, n >= 0);
+  lua_insert(L, -pushed - 1);
+  return pushed + 1;
+}
+
+/* Raises the error, on top of the stack, that the coroutine ended with, or that
+** it could not go on. */
+static int raise_error(lua_State *L, lua_State *co) {
+  int status = lua_status(co);
+  if (status != LUA_OK && status != LUA_YIELD) {
+    status = lua_resetthread(co); /* an error in closing takes its place */
+    lua_xmove(co, L, 1);
+  }
+  if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int m_wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n = resume(L, co, lua_gettop(L));
+  return n < 0 ? raise_error(L, co) : n;
+}
+
+static int f_wrap(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_State *co = lua_newthread(L);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, co, 1);
+  lua_pushcclosure(L, m_wrapped, 1);
+  return 1;
+}
+
+void guard_coroutines(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"resume", f_resume}, {"wrap", f_wrap}, {NULL, NULL}};
+  lua_getglobal(L, LUA_COLIBNAME);
+  luaL_setfuncs(L, functions, 0);
+  lua_pop(L, 1);
 }
 
 bool guard_is_interrupted(void) {

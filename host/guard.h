@@ -20,7 +20,7 @@ void guard_complain(const char *message);
 */
 int guard_call(lua_State *L, int nargs, int nresults);
 
-/* Of the libraries that were opened: the errors reach coroutines as well. */
+/* Signals become errors in coroutines, too, when they run. For a new state. */
 void guard_coroutines(lua_State *L);
 
 /* Outside of guard_call the terminal's signals are blocked, from now on. */

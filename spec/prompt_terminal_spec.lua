@@ -107,6 +107,16 @@ describe("the prompt in a terminal", function()
     t:run "r = pool:map_async(function() while true do end end, {1, 2})"
     quit(t)
     assert.is_nil(t.screen.modes["?2004"])
+    assert.is_nil(t.screen:text():find "was not closed")
+  end)
+
+  it("ends at \\quit, with pools", function()
+    local t <close> = prompt()
+
+    t:run(POOL)
+    t:type("\\quit" .. ENTER)
+    assert.equal(0, t:finish())
+    assert.is_nil(t.screen:text():find "was not closed")
   end)
 end)
 
@@ -213,6 +223,17 @@ describe("Tab", function()
     t:await_prompt "string.rev"
   end)
 
+  it("lists no more than can be read", function()
+    local t <close> = prompt { rows = 70 }
+
+    t:run "many = {} for i = 1, 1000 do many['name' .. i] = i end"
+    t:type("many." .. TAB .. TAB)
+    t:await "\n... 700 more\n> many.name"
+    assert.equal(38 + 4, #t:lines()) -- eight columns
+    t:press(CTRL_C)
+    quit(t)
+  end)
+
   it("indents at the begin of a line", function()
     local t <close> = prompt()
 
@@ -257,6 +278,41 @@ describe("Ctrl-C", function()
     t:await "interrupted!"
     t:await_prompt()
     assert.equal("3", answer(t, "pool:apply(function(x) return x + 1 end, {2})"))
+    quit(t)
+  end)
+
+  it("stops a coroutine", function()
+    local t <close> = prompt()
+
+    t:type("coroutine.wrap(function() coroutine.resume(coroutine.create(function() " ..
+      "print 'running' while true do end end)) end)()" .. ENTER)
+    t:await "\nrunning\n"
+    t:press(CTRL_C)
+    t:run(POOL)
+    t:type("coroutine.wrap(function() print 'waiting' " ..
+      "pool:map(function() while true do end end, {1, 2}) end)()" .. ENTER)
+    t:await "\nwaiting\n"
+    t:press(CTRL_C)
+    assert.equal("interrupted!", t:lines()[#t:lines() - 1])
+    assert.equal("{1, n = 1}", answer(t, "pool:map(math.abs, {-1})"))
+    quit(t)
+  end)
+
+  it("stops the input of a call, and what it began", function()
+    local t <close> = prompt()
+
+    t:run(POOL)
+    t:run "function spin() while true do end end"
+    for i, call in ipairs { "pool:map(spin, read, 1)", "pool:map_async(spin, read, 1)",
+      "pool:map(spin, coroutine.create(read), 1)", "for i in pool:imap(spin, read) do end" } do
+      t:run("n = 0 function read() n = n + 1 if n == 3 then print 'at " .. i .. "' spin() end " ..
+        "if coroutine.isyieldable() then coroutine.yield(n) return read() end return n end")
+      t:type(call .. ENTER)
+      t:await("\nat " .. i .. "\n")
+      t:press(CTRL_C)
+      assert.equal("interrupted!", t:lines()[#t:lines() - 1], call)
+      assert.equal("{1, n = 1}", answer(t, "pool:map(math.abs, {-1})"))
+    end
     quit(t)
   end)
 
@@ -469,7 +525,6 @@ describe("pools at the prompt", function()
     t:type(CTRL_C)
     t:await "interrupted!"
     t:await_prompt()
-    t:run "warn '@on'"
     t:type("pool:apply_async('tostring', {1}, nil, function() error 'mine' end);" .. ENTER)
     t:await "stdin:1: mine"
     t:await_prompt()
@@ -659,5 +714,27 @@ describe("without libedit or a terminal", function()
     local t <close> = prompt()
     os.execute(("mkdir %s/lib && : > %s/lib/libedit.so.2"):format(t.folder, t.folder))
     assert_plain { env = { LD_LIBRARY_PATH = t.folder .. "/lib" } }
+  end)
+
+  it("Ctrl-C drops what was typed, or stops what runs", function()
+    local t <close> = terminal({ bin }, { env = { TERM = "dumb" } })
+    t:await_prompt()
+    t:type "half"
+    t:await_prompt "half"
+    t:type(CTRL_C)
+    t:await_prompt()
+    t:type("for i = 1, 2 do" .. ENTER)
+    t:await(function() return t:before_cursor() == ">> " end)
+    t:type(CTRL_C)
+    t:await_prompt()
+    t:type("print 'runs' while true do end" .. ENTER)
+    t:await "\nruns\n"
+    t:type(CTRL_C)
+    t:await "interrupted!"
+    t:await_prompt()
+    t:type("1" .. ENTER)
+    t:await "> 1\n1\n>"
+    t:type(CTRL_D)
+    assert.equal(0, t:finish())
   end)
 end)

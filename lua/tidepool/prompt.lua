@@ -49,6 +49,7 @@ end
 ---@param text string
 ---@return boolean
 function Session.is_open(_, text)
+  text = text:match "^%s*\\time%s+(.*)" or text
   if text:find "^%s*\\" then return false end
   local chunk, message, expression = compile_any(text)
   if chunk then return false end
@@ -192,6 +193,15 @@ local function describe(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
+-- A function that was typed here misses what was typed with it: the workers have other globals.
+local function hint(err, text)
+  if debug.getmetatable(err) ~= core.error_type then return "" end
+  local name = text:match "^[^\n]*a nil value %(global '([%w_]+)'%)"
+    or text:match '^unknown function "([%w_]+)'
+  if name == nil or rawget(globals, name) == nil then return "" end
+  return ("\n(%s is a global here; workers have globals of their own)"):format(name)
+end
+
 ---The message handler of chunks: what to print of an error. A handler that calls
 ---this must do nothing else, so that the frames below are those of the error.
 ---@param err any
@@ -207,9 +217,9 @@ function Session:failure(err)
     local n = count_frames(level) - self.depth
     if n > 0 then text = text .. "\n" .. traceback(level, n) end
   end
-  local first, rest = text:match "^([^\n]*)\n(.*)$"
-  if not first then return self:paint("error", text) end
-  return self:paint("error", first) .. "\n" .. self:paint("mark", rest)
+  local first, rest = text:match "^([^\n]*)(.*)$"
+  text = self:paint("error", first) .. hint(err, text)
+  return rest == "" and text or text .. "\n" .. self:paint("mark", rest:sub(2))
 end
 
 ---- around a run ----------------------------------------------------------------------
@@ -272,8 +282,18 @@ function Session.pools()
   return pool.live()
 end
 
-local function offer(name, f)
-  if rawget(globals, name) == nil then rawset(globals, name, f) end
+---What is to say of a value, of a name, or of the prompt.
+---@param ... any
+---@return string
+function Session:help(...)
+  local what = ...
+  local all = select("#", ...) == 0 or what == "help" or rawequal(what, self.helper)
+  local text = all and help.overview(commands.usages()) or help.of(self.chunks, what)
+  return help.wrap(text, self.width())
+end
+
+local function offer(name, value)
+  if rawget(globals, name) == nil then rawset(globals, name, value) end
 end
 
 ---A new session; it offers `p` and `help` as globals if these names are free.
@@ -286,10 +306,11 @@ function prompt.session(o)
   }, Session)
   pool.shows_progress, progress.width = true, o.width
   offer("p", function(...) globals.print(self:format(...)) end)
-  offer("help", function(...)
-    local any = select("#", ...) > 0
-    globals.print(any and help.of(self.chunks, ...) or help.overview(commands.usages()))
-  end)
+  self.helper = setmetatable({}, {
+    __call = function(_, ...) globals.print(self:help(...)) end,
+    __tostring = function() return self:help() end,
+  })
+  offer("help", self.helper)
   return self
 end
 
