@@ -237,6 +237,9 @@ bool pump_and_wait(lua_State *L, int idx, const Wait *wait) {
     run_hooks(L, wait->cancelled);
   if (pool_pump(L, idx) || run_serial(L, idx) || box->pool == NULL)
     return true;
+  if (pool_is_stuck(box->pool))
+    luaL_error(L, "a hook of the decoder cannot wait: the pool is repaired "
+                  "when it returns");
   PoolWait how = sleep_until(box->pool, wait->enough, wait->deadline);
   if (how == WAIT_SIGNAL)
     run_hooks(L, wait->cancelled);
