@@ -238,6 +238,9 @@ bool pump_and_wait(lua_State *L, int idx, const Wait *wait) {
   if (pool_pump(L, idx) || run_serial(L, idx) || box->pool == NULL)
     return true;
   let_hooks_run(L, wait->cancelled); /* of callbacks and inputs */
+  if (pool_is_stuck(box->pool))
+    luaL_error(L, "a hook of the decoder cannot wait: the pool is repaired "
+                  "when it returns");
   PoolWait how = sleep_until(box->pool, wait->enough, wait->deadline);
   if (how == WAIT_SIGNAL)
     run_hooks(L, wait->cancelled);

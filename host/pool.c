@@ -662,6 +662,11 @@ static void restart(Pool *p) {
 
 /* ---- waiting ---- */
 
+bool pool_is_stuck(const Pool *p) {
+  return p->holding > 0 && !p->ended && p->state < POOL_DRAINED &&
+         supervisor_is_gone(&p->supervisor);
+}
+
 static void hear_supervisor(Pool *p) {
   bool ends = table_is_broken(&p->table) || p->state >= POOL_DRAINED;
   if (p->ended || !supervisor_is_gone(&p->supervisor))

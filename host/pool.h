@@ -132,6 +132,8 @@ void pool_release(Pool *p);
 bool pool_is_released(const Pool *p);
 /* Is a finished chunk between pool_next and pool_settle? */
 bool pool_is_held(const Pool *p);
+/* Can no other supervisor be opened before that one is settled? */
+bool pool_is_stuck(const Pool *p);
 size_t pool_start_error(const Pool *p, char *to, size_t room);
 
 #endif

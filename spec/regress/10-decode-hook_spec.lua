@@ -1,4 +1,5 @@
--- A decode hook that ended the pool and joined it waited for ever; one that used
+-- A decode hook that ended the pool and joined it, or that waited when the
+-- supervisor had died, waited for ever, at full speed; one that used
 -- the iterator that it was called for read freed memory.
 
 local helper = require "spec.helper"
@@ -37,6 +38,22 @@ describe("a decode hook", function()
     local err = helper.within(10, helper.failure, pool.map, pool, hooked, { 1, 2, 3 }, 3)
 
     assert.equal("terminated", err.kind)
+  end)
+
+  it("does not wait for a pool that is repaired when it returns", function()
+    local pool <close> = open()
+    local supervisor = helper.parent(helper.workers(pool, 1)[1])
+    function hook()
+      helper.kill(supervisor, "KILL")
+      helper.eventually(function() return not helper.alive(supervisor) end)
+      pool:apply("math.abs", { -1 })
+    end
+
+    local err = helper.within(10, helper.failure, pool.apply, pool, hooked, { 1 })
+
+    assert.matches("a hook of the decoder cannot wait: the pool is repaired when it returns",
+      err.message)
+    assert.equal(1, pool:apply("math.abs", { -1 }))
   end)
 
   it("cannot use the iterator it is called for, and costs it no other item", function()
