@@ -224,6 +224,23 @@ describe("session:failure", function()
       (text:gsub("\n\t%[C%]: in %?.*", "")))
   end)
 
+  it("says which global of a task is one of this process only", function()
+    local at <close> = new()
+    at:type "pool = require 'tidepool'.pool(1)"
+    at:type "function twice(x) return 2 * x end"
+    local hint = "(twice is a global here; workers have globals of their own)"
+
+    assert.equal(lines("stdin:1: attempt to call a nil value (global 'twice')", hint,
+      "worker 1, item 1 of function <stdin:1>:", "stack traceback:",
+      "\tstdin:1: in function <stdin:1>"),
+      at:type "pool:map(function(x) return 1 + twice(x) end, { 1 })")
+    assert.equal('unknown function "twice"\n' .. hint,
+      at:type("pool:map('twice', { 1 })"):match "^[^\n]*\n[^\n]*")
+    assert.is_nil(at:type("pool:map(function() return 1 + none() end, { 1 })"):find "is a global")
+    assert.is_nil(at:type("pool:map(function() error 'twice' end, { 1 })"):find "is a global")
+    at:type "pool:terminate() pool:join()"
+  end)
+
   it("shows misuse of a pool without the prompt's own frames", function()
     local at <close> = new()
     local text = at:type 'require "tidepool".pool(0)'

@@ -192,6 +192,15 @@ local function describe(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
+-- A function that was typed here misses what was typed with it: the workers have other globals.
+local function hint(err, text)
+  if debug.getmetatable(err) ~= core.error_type then return "" end
+  local name = text:match "^[^\n]*a nil value %(global '([%w_]+)'%)"
+    or text:match '^unknown function "([%w_]+)'
+  if name == nil or rawget(globals, name) == nil then return "" end
+  return ("\n(%s is a global here; workers have globals of their own)"):format(name)
+end
+
 ---The message handler of chunks: what to print of an error. A handler that calls
 ---this must do nothing else, so that the frames below are those of the error.
 ---@param err any
@@ -207,9 +216,9 @@ function Session:failure(err)
     local n = count_frames(level) - self.depth
     if n > 0 then text = text .. "\n" .. traceback(level, n) end
   end
-  local first, rest = text:match "^([^\n]*)\n(.*)$"
-  if not first then return self:paint("error", text) end
-  return self:paint("error", first) .. "\n" .. self:paint("mark", rest)
+  local first, rest = text:match "^([^\n]*)(.*)$"
+  text = self:paint("error", first) .. hint(err, text)
+  return rest == "" and text or text .. "\n" .. self:paint("mark", rest:sub(2))
 end
 
 ---- around a run ----------------------------------------------------------------------
