@@ -188,6 +188,8 @@ SessionEnd session_run(lua_State *L, bool greet) {
     lua_settop(L, 1);
     call(L, "start", 0, 0);
     end = run_loop(&s) ? SESSION_CLOSED : SESSION_KILLED;
+    lua_settop(L, 1);
+    call(L, "stop", 0, 0);
   }
   editor_free(s.editor);
   guard_hold_signals(false);

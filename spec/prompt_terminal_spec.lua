@@ -107,6 +107,16 @@ describe("the prompt in a terminal", function()
     t:run "r = pool:map_async(function() while true do end end, {1, 2})"
     quit(t)
     assert.is_nil(t.screen.modes["?2004"])
+    assert.is_nil(t.screen:text():find "was not closed")
+  end)
+
+  it("ends at \\quit, with pools", function()
+    local t <close> = prompt()
+
+    t:run(POOL)
+    t:type("\\quit" .. ENTER)
+    assert.equal(0, t:finish())
+    assert.is_nil(t.screen:text():find "was not closed")
   end)
 end)
 
@@ -469,7 +479,6 @@ describe("pools at the prompt", function()
     t:type(CTRL_C)
     t:await "interrupted!"
     t:await_prompt()
-    t:run "warn '@on'"
     t:type("pool:apply_async('tostring', {1}, nil, function() error 'mine' end);" .. ENTER)
     t:await "stdin:1: mine"
     t:await_prompt()

@@ -45,7 +45,10 @@ list.jobs = {
 
 list.quit = {
   usage = "\\quit", says = "leave",
-  run = function() os.exit(true, true) end,
+  run = function()
+    warn "@off" -- of pools that are open
+    os.exit(true, true)
+  end,
 }
 
 ---- \time ----------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 local terminal = {}
 
 local stdout, stderr, getenv = io.stdout, io.stderr, os.getenv
-local pack, unpack, tostring = table.pack, table.unpack, tostring
+local pack, unpack, tostring, warn = table.pack, table.unpack, tostring, warn
 
 ---- surroundings ------------------------------------------------------------------------
 
@@ -141,7 +141,11 @@ function terminal.open(columns, fresh_line, is_terminal)
   end
   return {
     history = history_file,
-    start = run_init,
+    start = function()
+      warn "@on" -- else nobody hears of a callback that fails
+      run_init()
+    end,
+    stop = function() warn "@off" end, -- that the pools are open at the end is no news
     prompt = function() return session:prompt(), session:right() end,
     is_open = function(text) return session:is_open(text) end,
     complete = function(text) return complete(session, text, columns()) end,
