@@ -5,7 +5,9 @@
 #define _GNU_SOURCE
 #include "prompt.h"
 
+#include <errno.h>
 #include <lauxlib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,28 +30,56 @@ static void show_line(lua_State *L) {
   putchar('\n');
 }
 
-/*
-** Push one line without its end; false and nothing at the end of the input.
-** What does not come from a terminal is shown as if it had been typed.
-*/
-static bool read_line(lua_State *L, bool first) {
-  int top = lua_gettop(L);
-  show_prompt(L, first);
-  int c = getchar();
-  if (c == EOF) {
-    lua_settop(L, top);
-    return false;
+typedef enum Line { LINE_END, LINE_READ, LINE_DROPPED } Line;
+
+/* Adds a line without its end. */
+static Line read_bytes(luaL_Buffer *line) {
+  int c;
+  while ((c = getchar()) != EOF && c != '\n')
+    luaL_addchar(line, (char)c);
+  if (c == EOF && errno == EINTR && ferror(stdin)) {
+    clearerr(stdin);
+    putchar('\n');
+    return LINE_DROPPED;
   }
+  return c == EOF && luaL_bufflen(line) == 0 ? LINE_END : LINE_READ;
+}
+
+/* That it is called ends a getchar. */
+static void on_interrupt(int number) {
+  (void)number;
+}
+
+/* The same; at a terminal, SIGINT drops what was typed. */
+static Line read_typed(luaL_Buffer *line) {
+  struct sigaction before, action = {.sa_handler = on_interrupt};
+  if (!isatty(STDIN_FILENO))
+    return read_bytes(line);
+  sigaction(SIGINT, &action, &before);
+  Line what = read_bytes(line);
+  sigaction(SIGINT, &before, NULL);
+  return what;
+}
+
+/*
+** Push one line without its end, an empty one for one that was dropped; nothing
+** at the end of the input. What does not come from a terminal is shown as if it
+** had been typed.
+*/
+static Line read_line(lua_State *L, bool first) {
+  int top = lua_gettop(L);
   luaL_Buffer line;
+  show_prompt(L, first);
   luaL_buffinit(L, &line);
-  for (; c != EOF && c != '\n'; c = getchar())
-    luaL_addchar(&line, (char)c);
+  Line what = read_typed(&line);
+  if (what == LINE_DROPPED)
+    luaL_buffsub(&line, luaL_bufflen(&line));
   luaL_pushresult(&line);
   lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-  if (!isatty(STDIN_FILENO))
+  lua_settop(L, what == LINE_END ? top : top + 1);
+  if (what == LINE_READ && !isatty(STDIN_FILENO))
     show_line(L);
-  return true;
+  return what;
 }
 
 static int load_line(lua_State *L) {
@@ -83,12 +113,19 @@ static bool is_incomplete(lua_State *L, int status) {
 
 /* Load the text at index 1, asking for more lines as long as it is open. */
 static int load_statement(lua_State *L) {
+  Line line = LINE_READ;
   int status = load_line(L);
-  while (is_incomplete(L, status) && read_line(L, false)) {
+  while (is_incomplete(L, status) &&
+         (line = read_line(L, false)) == LINE_READ) {
     lua_remove(L, -2);
     lua_pushliteral(L, "\n");
     lua_insert(L, -2);
     lua_concat(L, 3);
+    status = load_line(L);
+  }
+  if (line == LINE_DROPPED) {
+    lua_replace(L, 1);
+    lua_settop(L, 1);
     status = load_line(L);
   }
   return status;
@@ -97,7 +134,7 @@ static int load_statement(lua_State *L) {
 /* Leaves the loaded chunk or the error message alone on the stack. */
 static bool read_chunk(lua_State *L, int *status) {
   lua_settop(L, 0);
-  if (!read_line(L, true))
+  if (read_line(L, true) == LINE_END)
     return false;
   const char *line = lua_tostring(L, 1);
   if (line[0] == '=') {

@@ -669,4 +669,26 @@ describe("without libedit or a terminal", function()
     os.execute(("mkdir %s/lib && : > %s/lib/libedit.so.2"):format(t.folder, t.folder))
     assert_plain { env = { LD_LIBRARY_PATH = t.folder .. "/lib" } }
   end)
+
+  it("Ctrl-C drops what was typed, or stops what runs", function()
+    local t <close> = terminal({ bin }, { env = { TERM = "dumb" } })
+    t:await_prompt()
+    t:type "half"
+    t:await_prompt "half"
+    t:type(CTRL_C)
+    t:await_prompt()
+    t:type("for i = 1, 2 do" .. ENTER)
+    t:await(function() return t:before_cursor() == ">> " end)
+    t:type(CTRL_C)
+    t:await_prompt()
+    t:type("print 'runs' while true do end" .. ENTER)
+    t:await "\nruns\n"
+    t:type(CTRL_C)
+    t:await "interrupted!"
+    t:await_prompt()
+    t:type("1" .. ENTER)
+    t:await "> 1\n1\n>"
+    t:type(CTRL_D)
+    assert.equal(0, t:finish())
+  end)
 end)
