@@ -383,6 +383,15 @@ describe("pool:map", function()
   end)
 
   describe("refuses", function()
+    it("to be called with a dot", function()
+      local pool <close> = tidepool.pool(1)
+
+      for _, name in ipairs { "map", "imap", "starmap_async", "apply", "apply_async" } do
+        assert.equal("bad pool: a function; methods are called with a colon",
+          helper.refusal(function() pool[name](math.abs, { 1 }) end))
+      end
+    end)
+
     it("a chunk size below one or no integer", function()
       local pool <close> = tidepool.pool(1)
 

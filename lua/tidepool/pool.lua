@@ -45,6 +45,9 @@ end
 ---- arguments ------------------------------------------------------------------
 
 local function check_open(self)
+  if not settings[self] then
+    error(("bad pool: a %s; methods are called with a colon"):format(type(self)), 4)
+  end
   if core.is_open(self) then return end
   local state, reason = core.state(self)
   if state == "broken" then error(reason, 0) end
