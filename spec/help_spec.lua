@@ -140,6 +140,39 @@ describe("\\help", function()
   end)
 end)
 
+describe("\\help", function()
+  it("is what a newcomer gets who types help", function()
+    local at <close> = new()
+    local text = at:type "\\help"
+
+    assert.equal(text, at:type "help")
+    assert.equal(text, at:type "\\help help")
+  end)
+
+  it("describes commands, too", function()
+    local at <close> = new()
+
+    assert.equal("\\jobs           pools of this process and what they are doing",
+      at:type "\\help \\jobs")
+    assert.equal(at:type "\\help \\save", at:type "\\help \\save!")
+  end)
+
+  it("breaks lines between words", function()
+    local at <close> = new { width = 60 }
+    local wide <close> = new { width = 200 }
+
+    assert.equal("Pool:pollfd()\n  A descriptor that becomes readable when `step` has\n" ..
+      "  something to do.\n    returns           integer fd", at:type "\\help Pool:pollfd")
+    assert.matches("\n    processes%?        integer workers, 1 to 65535; default\n" ..
+      (" "):rep(22) .. "`cpu_count%(%)`, or what `%-j` said\n", at:type "\\help PoolOptions")
+    assert.matches("\n  Mark a table, or a new one: it is a map even when its keys are " ..
+      "1%.%.#t%. Raises as `array`%.\n", wide:type "\\help Codec.map")
+    for line in at:type("\\help"):gmatch "[^\n]+" do
+      assert.is_true(#line < 60 or line:find "^\\" ~= nil, line)
+    end
+  end)
+end)
+
 describe("help()", function()
   local function shown(at, text)
     local out = {}

@@ -17,12 +17,12 @@ describe("session:is_open", function()
 
   it("is true for a chunk that may go on", function()
     each({ "for i = 1, 2 do", "f(", "x =", "1 +", "=f(", "[[long\ntext", "--[[ comment", "'a\\",
-      "function f()\n  return 1" }, true)
+      "function f()\n  return 1", "\\time f(" }, true)
   end)
 
   it("is false for a chunk that is complete or can never be", function()
     each({ "", "x", "x = 1", "= 5", "for i = 1, 2 do end", "x x", "f)", "= )", "'text", "1 + 'text",
-      "-- comment", "\\help", "\\time f(", "  \\save" }, false)
+      "-- comment", "\\help", "\\time x x", "  \\save" }, false)
   end)
 end)
 

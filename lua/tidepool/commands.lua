@@ -4,7 +4,6 @@
 _ENV = require "tidepool.globals" ()
 local complete = require "tidepool.complete"
 local core = require "tidepool.core"
-local help = require "tidepool.help"
 local pool = require "tidepool.pool"
 
 local commands = {}
@@ -13,11 +12,16 @@ local commands = {}
 
 local list = {}
 
+local function describe(command)
+  return ("%-16s%s"):format(command.usage, command.says)
+end
+
 list.help = {
   usage = "\\help [name]", says = "what a function, module or type does",
   run = function(session, name)
-    if name == "" then return help.overview(commands.usages()) end
-    return help.of_name(session.chunks, name)
+    if name == "" then return session:help() end
+    local command = list[name:match "^\\(%a+)"]
+    return command and describe(command) or session:help(name)
   end,
 }
 
@@ -155,7 +159,7 @@ end
 function commands.usages()
   local lines = {}
   for _, command in next, list do
-    if command.says then lines[#lines + 1] = ("%-16s%s"):format(command.usage, command.says) end
+    if command.says then lines[#lines + 1] = describe(command) end
   end
   table.sort(lines)
   return lines

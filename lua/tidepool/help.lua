@@ -138,9 +138,23 @@ local function first_sentence(doc)
   return text:match "^(.-%.)%s+%u" or text:match "^(.-)%s*$"
 end
 
+-- Lines of text that follow each other are one; of lists each is for itself.
+local function add_doc(lines, doc)
+  local goes_on = false
+  for _, line in ipairs(doc) do
+    local is_text = not line:find "^[ |]"
+    if is_text and goes_on then
+      lines[#lines] = lines[#lines] .. " " .. line
+    else
+      lines[#lines + 1] = "  " .. line
+    end
+    goes_on = is_text
+  end
+end
+
 local function text_of(entry)
   local lines = { entry.signature }
-  for _, line in ipairs(entry.doc) do lines[#lines + 1] = "  " .. line end
+  add_doc(lines, entry.doc)
   for _, part in ipairs(entry.list or {}) do
     lines[#lines + 1] = ("  %s\n      %s"):format(part.signature, first_sentence(part.doc))
   end
@@ -153,10 +167,37 @@ end
 function help.overview(usages)
   return table.concat({
     table.concat(usages, "\n"), "",
-    "Text that is an expression shows its values; `_` is the first of them, `_1`, `_2` and so on",
-    "are all; a `;` behind it keeps it quiet. p(...) shows values, help(f) what a function does.",
-    'For pools: tidepool = require "tidepool", then \\help tidepool or \\help Pool.',
+    "Text that is an expression shows its values; `_` is the first of them, `_1`, `_2` and so on "
+      .. "are all; a `;` behind it keeps it quiet. p(...) shows values, help(f) what a function "
+      .. "does. Control-C drops what is typed or stops what runs.",
+    'For pools: tidepool = require "tidepool", then \\help tidepool or \\help Pool. A function '
+      .. "that is typed goes to workers with its local variables, but without the globals of "
+      .. "this prompt.",
   }, "\n")
+end
+
+local function wrap_line(line, width)
+  local indent = line:match "^    %S+ +" or line:match "^ *"
+  if #line <= width or #indent > width // 2 then return line end
+  local parts, column = {}, 0
+  for word in line:gmatch " *[^ ]+" do
+    local n = utf8.len(word) or #word
+    if column > #indent and column + n > width then
+      word = word:match "[^ ]+"
+      parts[#parts + 1] = "\n" .. (" "):rep(#indent)
+      column, n = #indent, #word
+    end
+    parts[#parts + 1], column = word, column + n
+  end
+  return table.concat(parts)
+end
+
+---A text whose lines end at words, before the terminal's width; what is indented stays so.
+---@param text string
+---@param width integer
+---@return string
+function help.wrap(text, width)
+  return (text:gsub("[^\n]+", function(line) return wrap_line(line, width - 1) end))
 end
 
 ---- functions of the user -------------------------------------------------------------

@@ -49,6 +49,7 @@ end
 ---@param text string
 ---@return boolean
 function Session.is_open(_, text)
+  text = text:match "^%s*\\time%s+(.*)" or text
   if text:find "^%s*\\" then return false end
   local chunk, message, expression = compile_any(text)
   if chunk then return false end
@@ -281,8 +282,18 @@ function Session.pools()
   return pool.live()
 end
 
-local function offer(name, f)
-  if rawget(globals, name) == nil then rawset(globals, name, f) end
+---What is to say of a value, of a name, or of the prompt.
+---@param ... any
+---@return string
+function Session:help(...)
+  local what = ...
+  local all = select("#", ...) == 0 or what == "help" or rawequal(what, self.helper)
+  local text = all and help.overview(commands.usages()) or help.of(self.chunks, what)
+  return help.wrap(text, self.width())
+end
+
+local function offer(name, value)
+  if rawget(globals, name) == nil then rawset(globals, name, value) end
 end
 
 ---A new session; it offers `p` and `help` as globals if these names are free.
@@ -295,10 +306,11 @@ function prompt.session(o)
   }, Session)
   pool.shows_progress, progress.width = true, o.width
   offer("p", function(...) globals.print(self:format(...)) end)
-  offer("help", function(...)
-    local any = select("#", ...) > 0
-    globals.print(any and help.of(self.chunks, ...) or help.overview(commands.usages()))
-  end)
+  self.helper = setmetatable({}, {
+    __call = function(_, ...) globals.print(self:help(...)) end,
+    __tostring = function() return self:help() end,
+  })
+  offer("help", self.helper)
   return self
 end
 
