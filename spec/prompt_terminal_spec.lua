@@ -223,6 +223,17 @@ describe("Tab", function()
     t:await_prompt "string.rev"
   end)
 
+  it("lists no more than can be read", function()
+    local t <close> = prompt { rows = 70 }
+
+    t:run "many = {} for i = 1, 1000 do many['name' .. i] = i end"
+    t:type("many." .. TAB .. TAB)
+    t:await "\n... 700 more\n> many.name"
+    assert.equal(38 + 4, #t:lines()) -- eight columns
+    t:press(CTRL_C)
+    quit(t)
+  end)
+
   it("indents at the begin of a line", function()
     local t <close> = prompt()
 

@@ -62,6 +62,8 @@ local function common_prefix(words)
   return first:sub(1, n)
 end
 
+local MOST_LISTED = 300
+
 -- Sorted down the columns, as ls does.
 local function in_columns(words, width)
   local widest = 0
@@ -80,13 +82,19 @@ local function in_columns(words, width)
   return table.concat(lines, "\n")
 end
 
+local function list(words, width)
+  local more = #words - MOST_LISTED
+  if more <= 0 then return in_columns(words, width) end
+  return ("%s\n... %d more"):format(in_columns({ unpack(words, 1, MOST_LISTED) }, width), more)
+end
+
 -- Nothing; or a text and how many bytes before the cursor it replaces; or a third: a list.
 local function complete(session, text, width)
   local first, words = session:complete(text, #text)
   if not first or #words == 0 then return nil end
   local typed, prefix = #text - first + 1, common_prefix(words)
   if #words == 1 or #prefix > typed then return prefix, typed end
-  return nil, nil, in_columns(words, width)
+  return nil, nil, list(words, width)
 end
 
 ---- chunks ---------------------------------------------------------------------------------
