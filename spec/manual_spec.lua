@@ -25,7 +25,7 @@ local function add_names(set, macro, rest)
   if macro == "Fl" then
     set["-" .. (rest:match "^%S+" or "")] = true
   elseif macro == "Fn" or macro == "Ic" then
-    set[rest:match "^%S+":gsub("\\e", "\\")] = true
+    set[rest:match "^%S+":gsub("\\&", ""):gsub("\\e", "\\")] = true
   else
     for name in rest:gmatch "[^%s,]+" do set[name] = true end
   end
