@@ -1,6 +1,7 @@
 -- readme_spec.lua - every example of README.md does what is printed below it.
 
 local helper = require "spec.helper"
+local terminal = require "spec.support.terminal"
 
 ---Blocks of a Markdown text in order: { kind =, text =, line = }.
 local function read_blocks(markdown)
@@ -57,8 +58,9 @@ end
 ---All that a shell command prints, run there.
 function Folder:run(command)
   self:write("command", command .. "\n")
-  local pipe = assert(io.popen(("cd %s && LUA_CPATH=%s timeout -k 1 60 sh command 2>&1"):format(
-    self.path, quote(here .. "/?.so;;"))))
+  local pipe = assert(io.popen(
+    ("cd %s && LUA_CPATH=%s TIDEPOOL_SCRIPTS=%s timeout -k 1 60 sh command 2>&1"):format(
+      self.path, quote(here .. "/?.so;;"), quote(here .. "/scripts"))))
   local text = pipe:read "a"
   pipe:close()
   return text
@@ -113,6 +115,27 @@ local function run_console(entry)
   return (folder:run(entry.command .. " <input"):gsub("> \n$", ""))
 end
 
+---What a terminal shows when the lines with a prompt are typed, and Ctrl-C below a line. The
+---times at the right are left out.
+local function run_terminal(text)
+  local t <close> = terminal({ program }, { env = { NO_COLOR = "1" } })
+  t:await_prompt()
+  for typed, below in text:gmatch "\n> ([^\n]*)()" do
+    local begun = text:match("^(\n[^\n]*\n)%^C", below)
+    if begun then
+      t:type(typed .. "\r")
+      t:await(begun)
+      t:press "\3"
+    else
+      t:run(typed)
+    end
+  end
+  local shown = t.screen:text() .. "\n"
+  t:type "\4"
+  assert.equal(0, t:finish())
+  return shown:gsub(" +%d+%.?%d* m?s\n", "\n"):gsub("> *\n$", "")
+end
+
 describe("README.md", function()
   local examples = 0
   for i, block in ipairs(blocks) do
@@ -126,6 +149,11 @@ describe("README.md", function()
       it("has a file that a later example loads, line " .. block.line, function()
         assert.is_string(file_name(block))
         assert(load(block.text, "@README.md"))
+      end)
+    elseif block.kind == "terminal" then
+      examples = examples + 1
+      it("shows a session at the prompt, line " .. block.line, function()
+        assert.equal(normal(block.text:gsub("^%$[^\n]*\n", "")), normal(run_terminal(block.text)))
       end)
     elseif block.kind == "console" then
       for _, entry in ipairs(read_console(block.text)) do
