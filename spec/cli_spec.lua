@@ -465,6 +465,33 @@ describe("signals", function()
       "false\t(command line):1: interrupted!\n")
   end)
 
+  it("leave coroutine.resume and coroutine.wrap as they are", function()
+    local code = [[
+      local function try(f, ...) print(pcall(f, ...)) end
+      local co = coroutine.wrap(function(...) print(...) print(coroutine.yield(1, nil)) end)
+      print(co("a", nil)) print(select("#", co("b"))) try(co)
+      try(coroutine.wrap, 1) try(coroutine.resume, 1)
+      try(coroutine.wrap(function() error "text" end))
+      try(coroutine.wrap(function() error() end))
+      print(pcall(coroutine.wrap(function(...) return select("#", ...) end),
+        table.unpack({}, 1, 300)))
+      local function nest() return coroutine.wrap(nest)() end
+      print(select(2, pcall(nest)):sub(-40))
+      co = coroutine.wrap(function()
+        local x <close> = setmetatable({}, { __close = function(_, e) error(e .. "!", 0) end })
+        error "closing"
+      end)
+      try(co) try(co)
+      co = coroutine.wrap(function() try(co) end) co()
+      print(coroutine.resume(coroutine.running()))
+      print(xpcall(coroutine.wrap(function() error "traced" end), debug.traceback))
+      for i in coroutine.wrap(function() coroutine.yield(1) end) do print(i) end]]
+    local expected, _, status = sh("lua5.4 -", code)
+
+    assert.equal(0, status)
+    prints("tidepool -", expected, code)
+  end)
+
   it("leave a prompt running", function()
     local out = sh("tidepool -i", caught_text("INT") .. "\n1\n")
 

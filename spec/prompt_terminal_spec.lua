@@ -281,6 +281,23 @@ describe("Ctrl-C", function()
     quit(t)
   end)
 
+  it("stops a coroutine", function()
+    local t <close> = prompt()
+
+    t:type("coroutine.wrap(function() coroutine.resume(coroutine.create(function() " ..
+      "print 'running' while true do end end)) end)()" .. ENTER)
+    t:await "\nrunning\n"
+    t:press(CTRL_C)
+    t:run(POOL)
+    t:type("coroutine.wrap(function() print 'waiting' " ..
+      "pool:map(function() while true do end end, {1, 2}) end)()" .. ENTER)
+    t:await "\nwaiting\n"
+    t:press(CTRL_C)
+    assert.equal("interrupted!", t:lines()[#t:lines() - 1])
+    assert.equal("{1, n = 1}", answer(t, "pool:map(math.abs, {-1})"))
+    quit(t)
+  end)
+
   it("ends a progress line", function()
     local t <close> = prompt()
 
