@@ -55,7 +55,7 @@ static int f_sleep(lua_State *L) {
   uint64_t end = sys_now_ns() + (uint64_t)(fmin(s, 1e9) * 1e9);
   for (uint64_t now; (now = sys_now_ns()) < end;)
     if (sys_sleep_ns(end - now) != 0)
-      let_hooks_run(L); /* a signal may have set one */
+      let_hooks_run(L, 0); /* a signal may have set one */
   return 0;
 }
 

@@ -106,7 +106,9 @@ static bool wants_more(const Job *j, uint32_t chunk) {
 static int pull_function(lua_State *L, Job *j, int job) {
   int top = lua_gettop(L);
   lua_getiuservalue(L, job, JOB_SOURCE);
+  lua_Hook before = lua_gethook(L);
   if (lua_pcall(L, 0, LUA_MULTRET, 0) != LUA_OK) {
+    job_put_off_interrupt(L, before);
     job_set_fatal(L, job);
     lua_settop(L, top);
     j->exhausted = true;

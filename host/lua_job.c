@@ -122,9 +122,9 @@ void job_forget(lua_State *L, int job) {
   lua_pop(L, 2);
 }
 
-/* An interrupt is not the callback's own failure: it is raised where Lua code
-** of the program goes on. Such an error shows in a hook that is another one
-** than before. */
+/* An interrupt is no failure of a callback or an input: it is raised where Lua
+** code of the program goes on. Such an error shows in a hook that is another
+** one than before. */
 static const char INTERRUPT[] = "tidepool.interrupt"; /* registry key */
 
 static void raise_interrupt(lua_State *L, lua_Debug *ar) {
@@ -140,11 +140,12 @@ static void put_off(lua_State *L) {
   lua_sethook(L, raise_interrupt, LUA_MASKCOUNT, 1);
 }
 
-static void tell_failure(lua_State *L, const char *name, lua_Hook before) {
-  if (lua_gethook(L) != before)
-    put_off(L);
-  else
-    state_warn(L, name);
+bool job_put_off_interrupt(lua_State *L, lua_Hook before) {
+  if (lua_gethook(L) == before)
+    return false;
+  lua_pushvalue(L, -1);
+  put_off(L);
+  return true;
 }
 
 /* hooks[name](the n values on top), once, in protected mode; pops them. */
@@ -159,7 +160,8 @@ static void call_hook(lua_State *L, int job, const char *name, int n) {
   lua_pop(L, 1);
   lua_Hook before = lua_gethook(L);
   if (lua_pcall(L, n, 0, 0) != LUA_OK) {
-    tell_failure(L, name, before);
+    if (!job_put_off_interrupt(L, before))
+      state_warn(L, name);
     lua_settop(L, first - 1);
   }
 }

@@ -214,8 +214,9 @@ static void run_hooks(lua_State *L, int cancelled) {
   lua_error(L);
 }
 
-void let_hooks_run(lua_State *L) {
-  run_hooks(L, 0);
+void let_hooks_run(lua_State *L, int cancelled) {
+  if (lua_gethook(L) != NULL)
+    run_hooks(L, cancelled);
 }
 
 /* Who waits for several chunks looks in between all the same: errors, progress
@@ -233,10 +234,10 @@ static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
 
 bool pump_and_wait(lua_State *L, int idx, const Wait *wait) {
   PoolBox *box = lua_touserdata(L, idx);
-  if (lua_gethook(L) != NULL)
-    run_hooks(L, wait->cancelled);
+  let_hooks_run(L, wait->cancelled);
   if (pool_pump(L, idx) || run_serial(L, idx) || box->pool == NULL)
     return true;
+  let_hooks_run(L, wait->cancelled); /* of callbacks and inputs */
   PoolWait how = sleep_until(box->pool, wait->enough, wait->deadline);
   if (how == WAIT_SIGNAL)
     run_hooks(L, wait->cancelled);

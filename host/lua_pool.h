@@ -145,7 +145,8 @@ typedef struct Wait {
 bool pump_and_wait(lua_State *L, int idx, const Wait *wait);
 /* Seconds at idx become a moment in ns; nil and infinity: UINT64_MAX. */
 uint64_t check_deadline(lua_State *L, int idx);
-void let_hooks_run(lua_State *L);
+/* An interrupt is raised now; the job at this index, if not 0, is given up. */
+void let_hooks_run(lua_State *L, int cancelled);
 int raise_timeout(lua_State *L, const char *what);
 void open_pools(lua_State *L); /* adds to the table on top */
 /* At once in a host, which is small now; workers wait until they need it. */
@@ -177,6 +178,9 @@ void job_settle_all(lua_State *L, int pool, Settling *s);
 void job_fail(lua_State *L, int job, uint64_t index);
 void job_check_done(lua_State *L, int job);
 void job_forget(lua_State *L, int job); /* its pool lists it no more */
+/* The error on top of the stack is an interrupt, if the hook was another one
+** before the call that raised it: it will be raised again. */
+bool job_put_off_interrupt(lua_State *L, lua_Hook before);
 /* What get() raises when no item failed: on top of the stack, popped. */
 void job_set_fatal(lua_State *L, int job);
 /* Ends it with the error value on top of the stack (popped). */

@@ -297,6 +297,7 @@ int core_map(lua_State *L) {
   set_hooks(L, JOB, OPTS);
   job_link(j);
   job_feed(L, JOB);
+  let_hooks_run(L, JOB);
   job_check_done(L, JOB);
   lua_settop(L, JOB);
   return 1;
