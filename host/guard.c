@@ -200,6 +200,10 @@ static int resume(lua_State *L, lua_State *co, int n) {
   current = co;
   int status = lua_resume(co, L, n, &n);
   current = before;
+  if (caught != 0 && lua_gethook(co) == raise_interrupt) {
+    lua_sethook(co, NULL, 0, 0); /* it ended or yielded before that */
+    interrupt(L);
+  }
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
     return -1;
