@@ -140,6 +140,15 @@ static int core_finish(lua_State *L) {
   return push_outcome(L);
 }
 
+/* core.run(as core.map) -> as core.finish. One call: an interrupt between two
+** would leave tasks to run that nobody waits for. */
+static int core_run(lua_State *L) {
+  core_map(L);
+  lua_replace(L, 1);
+  lua_settop(L, 1);
+  return core_finish(L);
+}
+
 static int m_get(lua_State *L) {
   Job *j = check_job(L, RESULT_TYPE);
   if (!wait_done(L, j, (Wait){.deadline = check_deadline(L, 2)})) {
@@ -333,6 +342,9 @@ void open_results(lua_State *L) {
   new_type(L, RESULT_TYPE, result_meta, result_methods);
   new_type(L, ITERATOR_TYPE, iterator_meta, iterator_methods);
   luaL_getmetatable(L, RESULT_TYPE);
+  lua_pushvalue(L, -1);
   lua_pushcclosure(L, core_finish, 1);
-  lua_setfield(L, -2, "finish");
+  lua_setfield(L, -3, "finish");
+  lua_pushcclosure(L, core_run, 1);
+  lua_setfield(L, -2, "run");
 }

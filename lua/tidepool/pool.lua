@@ -145,7 +145,7 @@ local function run(self, text, label, source, o)
     o.hooks = o.hooks or {}
     o.hooks.progress = o.hooks.progress or require("tidepool.progress").new()
   end
-  return finish(core.map(self, text, label, source, o))
+  return core.run(self, text, label, source, o)
 end
 
 local function run_async(self, text, label, source, o)
