@@ -1,1 +1,0 @@
-return {v="sp", f=function() return "spf" end}
