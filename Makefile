@@ -70,7 +70,7 @@ NEED = @.ci/need build-essential pkg-config liblua5.4-dev libssl-dev
 setup:
 	$(NEED)
 setup-test:
-	$(NEED) lua5.4 lua-busted
+	$(NEED) lua5.4 lua-busted libedit2
 setup-lint:
 	$(NEED) lua-check clang-format clang
 
