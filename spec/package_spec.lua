@@ -75,7 +75,7 @@ describe("debian/", function()
         name)
       count = count + 1
     end
-    assert.equal(5, count)
+    assert.equal(6, count)
   end)
 
   it("has the text of the licence", function()
