@@ -49,13 +49,15 @@ static int f_getpid(lua_State *L) {
 }
 
 static int f_sleep(lua_State *L) {
+  enum { NAP_NS = 200000000 };
   double s = luaL_checknumber(L, 1);
   if (!(s >= 0))
     return luaL_argerror(L, 1, "seconds are negative or not a number");
   uint64_t end = sys_now_ns() + (uint64_t)(fmin(s, 1e9) * 1e9);
-  for (uint64_t now; (now = sys_now_ns()) < end;)
-    if (sys_sleep_ns(end - now) != 0)
-      let_hooks_run(L, 0); /* a signal may have set one */
+  for (uint64_t now; (now = sys_now_ns()) < end;) {
+    sys_sleep_ns(end - now < NAP_NS ? end - now : NAP_NS);
+    let_hooks_run(L, 0); /* a signal may have set one, just before we slept */
+  }
   return 0;
 }
 

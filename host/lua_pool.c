@@ -219,14 +219,16 @@ void let_hooks_run(lua_State *L, int cancelled) {
     run_hooks(L, cancelled);
 }
 
-/* Who waits for several chunks looks in between all the same: errors, progress
-** and callbacks are not late by more than a nap. */
+/*
+** Nobody sleeps longer than a nap.  Who waits for several chunks looks at them
+** in between, so that errors, progress and callbacks are not late; and a signal
+** that came between the look at Lua's hooks and the sleep did not end the
+*sleep.
+*/
 static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
-  static const uint64_t nap_ns = 20000000;
-  if (deadline == UINT64_MAX && enough == 1)
-    return pool_wait(pool, enough, SYS_FOREVER);
-  uint64_t now = sys_now_ns();
-  if (enough > 1 && deadline - now > nap_ns)
+  static const uint64_t short_ns = 20000000, long_ns = 200000000;
+  uint64_t now = sys_now_ns(), nap_ns = enough > 1 ? short_ns : long_ns;
+  if (deadline > now + nap_ns)
     deadline = now + nap_ns;
   return pool_wait(pool, enough,
                    deadline > now ? (int64_t)(deadline - now) : 0);
