@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "sys_file.h"
 
 /* ---- terminal ---- */
 
@@ -34,10 +35,8 @@ void sys_terminal_set(const struct termios *mode) {
 }
 
 int sys_terminal_columns(void) {
-  struct winsize size;
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2)
-    return 80;
-  return size.ws_col;
+  int n = sys_columns(STDOUT_FILENO);
+  return n < 2 ? 80 : n;
 }
 
 /* ---- signals ---- */

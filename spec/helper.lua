@@ -317,4 +317,12 @@ end
 ---A sanitizer holds freed memory back, so that use of it can be seen.
 helper.sanitized = os.getenv "TIDEPOOL_SANITIZED" ~= nil
 
+---The keys of a table, in order, with blanks between.
+function helper.names(of)
+  local list = {}
+  for name in pairs(of) do list[#list + 1] = name end
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
 return helper

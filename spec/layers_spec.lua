@@ -17,6 +17,7 @@ local rows = {
 
 ---Sideways: from -> to.
 local arrows = {
+  "sys_prompt -> sys_file",
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
   "task -> state", "task -> glimpse", "glimpse -> codec", "glimpse -> frame", "state -> alloc",
   "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool", "lua_core -> lua_codec",

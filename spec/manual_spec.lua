@@ -11,13 +11,6 @@ local function sh(line)
   return text, pipe:close() == true
 end
 
-local function sorted(set)
-  local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
-  table.sort(list)
-  return table.concat(list, " ")
-end
-
 ---- the pages ------------------------------------------------------------------------
 
 ---The names that a line of a list begins with: `.It Va a , b`, but `.It Fl e Ar stat`.
@@ -60,7 +53,7 @@ local function names_of(section, pattern)
       if found then set[found] = true end
     end
   end
-  return sorted(set)
+  return helper.names(set)
 end
 
 ---- the annotations, which spec/meta_spec.lua compares with the program ---------------
@@ -74,7 +67,7 @@ local function annotated(pattern, ...)
     local block = meta:match("\n%-%-%-@" .. head:gsub("%.", "%%.") .. "%f[^%w_.].-\n\n")
     for name in block:gmatch(pattern) do set[name] = true end
   end
-  return sorted(set)
+  return helper.names(set)
 end
 
 local function fields(...) return annotated("\n%-%-%-@field ([%w_]+)", ...) end
@@ -95,7 +88,7 @@ for option in pairs(options) do
   if option:find "%w" then words[option] = true end
 end
 
-local function methods(object) return sorted(debug.getmetatable(object).__index) end
+local function methods(object) return helper.names(debug.getmetatable(object).__index) end
 
 ---- specs ----------------------------------------------------------------------------
 
@@ -110,7 +103,7 @@ end)
 
 describe("tidepool(1)", function()
   it("has the options of --help", function()
-    assert.equal(sorted(options), sorted(program.DESCRIPTION.Fl))
+    assert.equal(helper.names(options), helper.names(program.DESCRIPTION.Fl))
   end)
 
   it("has the commands of the prompt", function()
@@ -118,7 +111,7 @@ describe("tidepool(1)", function()
     local _, commands = session:complete("\\", 1)
 
     assert.is_true(#commands > 0)
-    assert.equal(table.concat(commands, " "), sorted(program["THE PROMPT"].Ic))
+    assert.equal(table.concat(commands, " "), helper.names(program["THE PROMPT"].Ic))
   end)
 
   it("has the variables of the environment that are asked for", function()
@@ -143,7 +136,7 @@ describe("tidepool(3)", function()
     local names = { worker = true }
     for name in pairs(tidepool) do names[name] = true end
 
-    assert.equal(sorted(names), names_of("THE MODULE", "^tidepool%.(.+)"))
+    assert.equal(helper.names(names), names_of("THE MODULE", "^tidepool%.(.+)"))
   end)
 
   it("has the methods of pools and results", function()
@@ -160,16 +153,16 @@ describe("tidepool(3)", function()
   it("has the fields and kinds of errors", function()
     assert.equal(fields "class tidepool.Error", names_of("ERROR OBJECTS", ".+"))
     assert.equal(annotated('\n%-%-%-| "([%w_]+)"', "alias tidepool.ErrorKind"),
-      sorted(module["ERROR OBJECTS"].Cm))
+      helper.names(module["ERROR OBJECTS"].Cm))
   end)
 
   it("has the names and options of the codec", function()
-    assert.equal(sorted(tidepool.codec), names_of("CODEC", "^tidepool%.codec%.(.+)"))
+    assert.equal(helper.names(tidepool.codec), names_of("CODEC", "^tidepool%.codec%.(.+)"))
     assert.equal(fields "class tidepool.CodecOptions", names_of("CODEC", "^[%w_]+$"))
   end)
 
   it("has the names of digests", function()
-    assert.equal(sorted(tidepool.digest), names_of("DIGESTS", "^tidepool%.digest%.(.+)"))
+    assert.equal(helper.names(tidepool.digest), names_of("DIGESTS", "^tidepool%.digest%.(.+)"))
     assert.equal(methods(tidepool.digest()), names_of("DIGESTS", "^digest:(.+)"))
   end)
 
@@ -222,7 +215,7 @@ describe("the completion of bash", function()
     local given = {}
     for option in complete "-":gmatch "%S+" do given[option] = true end
 
-    assert.equal(sorted(words), sorted(given))
+    assert.equal(helper.names(words), helper.names(given))
     assert.equal("--help", complete "--h")
     assert.equal("--version", complete("-E", "-e", "x=1", "--vers"))
   end)
@@ -272,6 +265,6 @@ describe("the completion of zsh", function()
     for option in text:gmatch "\n  '[^'%[]-(%-%-?%w[%w-]*)%+?%[" do
       given[option] = true
     end
-    assert.equal(sorted(words), sorted(given))
+    assert.equal(helper.names(words), helper.names(given))
   end)
 end)

@@ -40,23 +40,16 @@ local meta = read_meta(text)
 
 ---- names ----------------------------------------------------------------------------
 
-local function sorted(set)
-  local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
-  table.sort(list)
-  return table.concat(list, " ")
-end
-
 local function annotated(class)
   local names = {}
   while class and class ~= "" do
     for name in pairs(meta.classes[class].names) do names[name] = true end
     class = meta.classes[class].parent
   end
-  return sorted(names)
+  return helper.names(names)
 end
 
-local function methods(value) return sorted(debug.getmetatable(value).__index) end
+local function methods(value) return helper.names(debug.getmetatable(value).__index) end
 
 ---- options --------------------------------------------------------------------------
 
@@ -75,7 +68,7 @@ local function accepted(names, try)
     local message = refusal(try, { [name] = WRONG })
     if not message:find "unknown" and not message:find "left out" then result[name] = true end
   end
-  return sorted(result)
+  return helper.names(result)
 end
 
 local function upvalue(fn, wanted)
@@ -134,16 +127,16 @@ describe("lua/tidepool/meta.lua", function()
       return list
     end)
 
-    assert.equal(sorted(names), annotated "tidepool")
+    assert.equal(helper.names(names), annotated "tidepool")
   end)
 
   it("has the fields of what tells where one is", function()
     local worker, task = pool:apply(function() return tidepool.worker, tidepool.task() end)
 
-    assert.equal(sorted(worker), annotated "tidepool.WorkerInfo")
-    assert.equal(sorted(task), annotated "tidepool.TaskInfo")
+    assert.equal(helper.names(worker), annotated "tidepool.WorkerInfo")
+    assert.equal(helper.names(task), annotated "tidepool.TaskInfo")
     assert.is_string(tidepool.versions.openssl)
-    assert.equal(sorted(tidepool.versions), annotated "tidepool.Versions")
+    assert.equal(helper.names(tidepool.versions), annotated "tidepool.Versions")
   end)
 
   it("has the methods of a pool and of results", function()
@@ -163,13 +156,13 @@ describe("lua/tidepool/meta.lua", function()
       for name in pairs(err) do fields[name] = true end
     end
 
-    assert.equal(sorted(column), annotated "tidepool.Column")
-    assert.equal(sorted(fields), annotated "tidepool.Error")
+    assert.equal(helper.names(column), annotated "tidepool.Column")
+    assert.equal(helper.names(fields), annotated "tidepool.Error")
   end)
 
   it("has the names of codec, digest and walk", function()
-    assert.equal(sorted(tidepool.codec), annotated "tidepool.Codec")
-    assert.equal(sorted(tidepool.digest), annotated "tidepool.Digests")
+    assert.equal(helper.names(tidepool.codec), annotated "tidepool.Codec")
+    assert.equal(helper.names(tidepool.digest), annotated "tidepool.Digests")
     assert.equal(methods(tidepool.digest()), annotated "tidepool.Digest")
     assert.equal(methods(tidepool.files "."), annotated "tidepool.Walker")
     assert.equal(methods(tidepool.walk "."), annotated "tidepool.Walker")
@@ -200,7 +193,7 @@ describe("lua/tidepool/meta.lua", function()
     local known = names_in "host/lua_codec.c"
     known.null = nil -- takes any value, even a coroutine
     assert.equal(annotated "tidepool.CodecOptions",
-      sorted(both({ null = true }, accepted(known, function(opts)
+      helper.names(both({ null = true }, accepted(known, function(opts)
         return tidepool.codec.decode("\1", 1, opts)
       end))))
     assert.equal(WRONG, (tidepool.codec.decode("\xf6", 1, { null = WRONG })))
