@@ -76,39 +76,36 @@ static void set_input(lua_State *L, int error, const Pool *p, const Chunk *c,
   lua_setfield(L, error, "input");
 }
 
+const char *push_end(lua_State *L, int why) {
+  int number = sys_why_signal(why);
+  return number > 0
+             ? lua_pushfstring(L, "was killed by %s", sys_signal_name(number))
+             : lua_pushfstring(L, "exited with status %d", sys_why_status(why));
+}
+
 static void push_lost(lua_State *L, int job, uint64_t index,
                       const Finished *f) {
-  int number = sys_why_signal(f->why), status = sys_why_status(f->why);
+  int error = lua_gettop(L) + 1, number = sys_why_signal(f->why);
   lua_getiuservalue(L, job, JOB_LABEL);
   const char *label = lua_tostring(L, -1);
-  if (strncmp(label, "function <", strlen("function <")) != 0) {
-    lua_pushfstring(L, "\"%s\"", label);
-    lua_replace(L, -2);
-    label = lua_tostring(L, -1);
-  }
-  if (number > 0)
-    lua_pushfstring(L,
-                    "worker %d (pid %d) was killed by %s while running item %I "
-                    "of %s",
-                    (int)f->worker, f->pid, sys_signal_name(number),
-                    (lua_Integer)index, label);
-  else
-    lua_pushfstring(L,
-                    "worker %d (pid %d) exited with status %d while running "
-                    "item %I of %s",
-                    (int)f->worker, f->pid, status, (lua_Integer)index, label);
-  push_error(L, "lost", lua_tostring(L, -1));
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-  int error = lua_gettop(L);
+  if (strncmp(label, "function <", strlen("function <")) != 0)
+    label = lua_pushfstring(L, "\"%s\"", label);
+  const char *end = push_end(L, f->why);
+  push_error(L, "lost",
+             lua_pushfstring(L,
+                             "worker %d (pid %d) %s while running item %I of "
+                             "%s",
+                             (int)f->worker, f->pid, end, (lua_Integer)index,
+                             label));
+  lua_replace(L, error);
+  lua_settop(L, error);
   set_origin(L, error, job, index, f);
   const Job *j = lua_touserdata(L, job);
   set_input(L, error, j->box->pool, &f->chunk, index);
-  if (number > 0) {
+  if (number > 0)
     set_integer(L, error, "signal", number);
-  } else {
-    set_integer(L, error, "status", status);
-  }
+  else
+    set_integer(L, error, "status", sys_why_status(f->why));
 }
 
 /* ---- the end of a job ---- */

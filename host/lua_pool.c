@@ -81,13 +81,9 @@ static void feed_all(lua_State *L, int idx) {
 static void push_broken(lua_State *L, int why) {
   static const char text[] = "the pool is broken: its workers die at start; "
                              "the last one ";
-  int number = sys_why_signal(why);
-  if (number > 0)
-    lua_pushfstring(L, "%swas killed by %s", text, sys_signal_name(number));
-  else
-    lua_pushfstring(L, "%sexited with status %d", text, sys_why_status(why));
-  push_error(L, "lost", lua_tostring(L, -1));
-  lua_remove(L, -2);
+  push_error(L, "lost", lua_pushfstring(L, "%s%s", text, push_end(L, why)));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
 }
 
 /* Why nothing runs any more: an error value. */

@@ -185,6 +185,8 @@ bool job_put_off_interrupt(lua_State *L, lua_Hook before);
 void job_set_fatal(lua_State *L, int job);
 /* Ends it with the error value on top of the stack (popped). */
 void job_end(lua_State *L, int job);
+/* Pushes how a process ended, for people, from its wait status. */
+const char *push_end(lua_State *L, int why);
 /* Pushes an error object: kind, message; the rest is for the caller to set. */
 void push_error(lua_State *L, const char *kind, const char *message);
 /* {kind, message, traceback, value} from a failure frame's values on top. */
