@@ -26,7 +26,8 @@ enum {
   MOST_CHUNK = 1 << 15,  /* a small one is more often unused */
   FIRST_SWEEP = 1 << 20,
   MOST_HEAP = 32 << 20, /* in malloc's heap: it allows no more */
-  MOST_KEPT = 128 << 20
+  MOST_KEPT = 128 << 20,
+  KEPT = 3
 };
 
 /* The sanitizer shall see each block. */
@@ -45,6 +46,11 @@ typedef struct Chunk {
   size_t unused;               /* known during a sweep */
 } Chunk;
 
+typedef struct Kept {
+  void *block; /* or NULL */
+  size_t bytes;
+} Kept;
+
 struct Alloc {
   Spare *spare[CLASSES];
   unsigned char *at, *end; /* what is left of the newest chunk */
@@ -52,8 +58,7 @@ struct Alloc {
   size_t n_chunks;
   size_t bytes;    /* of all chunks */
   size_t sweep_at; /* so many bytes */
-  void *large;     /* given back last, or NULL */
-  size_t large_bytes;
+  Kept kept[KEPT]; /* large blocks, the one given back last first */
   Alloc *older;
 };
 
@@ -63,7 +68,8 @@ static Alloc *newest;
 /*
 ** To return memory and to fault it in again costs more than to fill it.  So
 ** malloc keeps what was freed, up to a point; of what it would map, and take
-** back at once, the last block is kept here.
+** back at once, the last blocks are kept here (a collection finds more than
+** one), lent to the system until they are used again.
 */
 static void keep_warm(void) {
 #if defined(__GLIBC__)
@@ -75,13 +81,22 @@ static void keep_warm(void) {
 static void give_large(Alloc *a, void *block) {
   size_t bytes = malloc_usable_size(block);
   if (bytes >= MOST_HEAP && bytes <= MOST_KEPT) {
+    size_t last = 0;
+    while (last < KEPT - 1 && a->kept[last].block != NULL)
+      last++;
+    void *oldest = a->kept[last].block;
     sys_lend(block, bytes);
-    void *kept = a->large;
-    a->large = block;
-    a->large_bytes = bytes;
-    block = kept;
+    memmove(a->kept + 1, a->kept, last * sizeof *a->kept);
+    a->kept[0] = (Kept){block, bytes};
+    block = oldest;
   }
   free(block);
+}
+
+static void drop_kept(Alloc *a) {
+  for (int i = 0; i < KEPT; i++)
+    free(a->kept[i].block);
+  memset(a->kept, 0, sizeof a->kept);
 }
 
 Alloc *alloc_new(void) {
@@ -199,12 +214,14 @@ static void sweep(Alloc *a) {
 /* realloc, which has what is kept for later before it fails. */
 static void *resize(Alloc *a, void *block, size_t size) {
   void *resized = realloc(block, size);
-  if (resized != NULL)
-    return resized;
-  free(a->large);
-  a->large = NULL;
-  sweep(a);
-  return realloc(block, size);
+  if (resized == NULL) {
+    drop_kept(a);
+    sweep(a);
+    resized = realloc(block, size);
+  }
+  if (resized != NULL && size >= MOST_HEAP)
+    sys_use_huge_pages(resized, size);
+  return resized;
 }
 
 /*
@@ -252,11 +269,14 @@ static int new_chunk(Alloc *a) {
 }
 
 static void *take_large(Alloc *a, size_t size) {
-  void *block = a->large;
-  if (block == NULL || size > a->large_bytes || size < a->large_bytes / 2)
-    return resize(a, NULL, size);
-  a->large = NULL;
-  return block;
+  for (int i = 0; i < KEPT; i++) {
+    Kept k = a->kept[i];
+    if (k.block == NULL || size > k.bytes || size < k.bytes / 2)
+      continue;
+    a->kept[i].block = NULL;
+    return k.block;
+  }
+  return resize(a, NULL, size);
 }
 
 static void *take(Alloc *a, size_t size) {

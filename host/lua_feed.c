@@ -22,7 +22,8 @@ enum {
   PER_WORKER = 2,   /* chunks in flight, adaptive */
   BURST = 256,      /* chunks in flight, given chunksize */
   ASYNC_PARTS = 64, /* per worker, when nothing is measured */
-  AUTO_WINDOW = 4   /* chunks read ahead per worker */
+  AUTO_WINDOW = 4,  /* chunks read ahead per worker */
+  WARM_BYTES = 4 << 20
 };
 
 /* ---- how much ---- */
@@ -57,12 +58,24 @@ static uint32_t chunk_items(const Job *j) {
   return n < 1 ? 1 : (uint32_t)n;
 }
 
+/* When nobody says: while one chunk is worked on the next one travels, however
+** large; and where travelling is most of the time, little is read ahead of busy
+** workers, so that it stays in the processors' caches. */
+static uint64_t auto_bytes(const Job *j, uint64_t ahead, uint32_t chunk) {
+  if (ahead <= chunk)
+    return UINT64_MAX;
+  bool busy = ahead > (uint64_t)chunk * pool_size(j->box->pool);
+  return busy && j->ns_per_item * chunk < TARGET_NS ? WARM_BYTES
+                                                    : j->window_bytes;
+}
+
 /* Counts what is in flight, waits to be taken, and is likely to come. */
-static bool has_bytes_left(const Job *j, uint32_t chunk) {
+static bool has_bytes_left(const Job *j, uint64_t ahead, uint32_t chunk) {
+  uint64_t most = j->auto_bytes ? auto_bytes(j, ahead, chunk) : j->window_bytes;
   if (j->kind < JOB_ORDERED)
-    return j->bytes < j->window_bytes;
+    return j->bytes < most;
   double coming = j->result_bytes * (double)(j->fed - j->settled + chunk);
-  return (double)j->bytes + coming <= (double)j->window_bytes;
+  return (double)j->bytes + coming <= (double)most;
 }
 
 /* Items an iterator reads ahead when nobody says: some chunks for each worker,
@@ -85,7 +98,7 @@ static bool wants_more(const Job *j, uint32_t chunk) {
     return false;
   if (ahead == 0)
     return true;
-  if (!has_bytes_left(j, chunk))
+  if (!has_bytes_left(j, ahead, chunk))
     return false;
   if (j->ns_per_item == 0 && !j->async && j->chunks >= PER_WORKER * workers)
     return false; /* first see what an item is like */

@@ -89,7 +89,8 @@ struct Job {
   uint32_t retries;
   uint64_t window; /* items; 0: by measured time */
   uint64_t window_bytes;
-  uint64_t total; /* UINT64_MAX: not known */
+  bool auto_bytes; /* nobody gave them */
+  uint64_t total;  /* UINT64_MAX: not known */
   uint64_t fed, settled, taken, failed, lowest_failed;
   uint64_t chunks, bytes; /* in flight or waiting to be taken */
   double ns_per_item;     /* 0: not measured yet */

@@ -277,7 +277,10 @@ int core_map(lua_State *L) {
   j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
   j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
   j->window = (uint64_t)option(L, OPTS, "window", 0);
-  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 1 << 26);
+  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 0);
+  j->auto_bytes = j->window_bytes == 0;
+  if (j->auto_bytes)
+    j->window_bytes = POOL_WINDOW_BYTES;
   j->star = flag(L, OPTS, "star");
   j->keep = flag(L, OPTS, "keep");
   j->async = flag(L, OPTS, "async");

@@ -119,7 +119,9 @@ static TableShape shape_of(const PoolSpec *spec) {
   uint64_t window = 4 * (uint64_t)GIB;
   while (window * spec->processes > most)
     window /= 2;
-  uint64_t soft = spec->window_bytes / spec->processes;
+  uint64_t bytes =
+      spec->window_bytes > 0 ? spec->window_bytes : POOL_WINDOW_BYTES;
+  uint64_t soft = bytes / spec->processes;
   return (TableShape){.workers = spec->processes,
                       .cpus = may_look() ? (uint32_t)sys_cpu_count() : 0,
                       .args_bytes = 16 * (uint64_t)GIB,

@@ -27,11 +27,14 @@ typedef enum PoolState {
   POOL_BROKEN      /* no worker can be started */
 } PoolState;
 
+enum { POOL_WINDOW_BYTES = 64 << 20 }; /* when nobody says */
+
 /* What a pool is made of. */
 typedef struct PoolSpec {
   uint32_t processes; /* 0: serial, no process at all */
   uint32_t depth;     /* of its workers */
-  uint64_t max_items, window_bytes;
+  uint64_t max_items;
+  uint64_t window_bytes;  /* of results that wait; 0: as usual */
   const uint8_t *options; /* for runner_start */
   size_t options_bytes;
   const char *digests;

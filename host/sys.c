@@ -131,6 +131,14 @@ void sys_lend(void *base, size_t bytes) {
   advise(base, bytes, MADV_FREE);
 }
 
+void sys_use_huge_pages(void *base, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  advise(base, bytes, MADV_HUGEPAGE);
+#else
+  (void)base, (void)bytes;
+#endif
+}
+
 void sys_random(void *to, size_t bytes) {
   if (getrandom(to, bytes, GRND_NONBLOCK) == (ssize_t)bytes)
     return;

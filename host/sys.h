@@ -30,7 +30,8 @@ int sys_back(void *base, size_t bytes);   /* memory is there, else ENOMEM */
 /* Private memory whose contents nobody needs: the system takes it if it is
 ** short of memory, else it stays as it is, until something is written. */
 void sys_lend(void *base, size_t bytes);
-void sys_discard(void *base, size_t bytes); /* gives whole pages back */
+void sys_use_huge_pages(void *base, size_t bytes); /* where it can be */
+void sys_discard(void *base, size_t bytes);        /* gives whole pages back */
 size_t sys_page_bytes(void);
 void sys_random(void *to, size_t bytes);
 

@@ -60,7 +60,7 @@ local tidepool = {}
 ---@field maxtasksperchild? integer items after which a worker is replaced; default: never
 ---@field retries? integer times an item lost with its worker is run again; default 0
 ---@field window? integer items in flight or not yet taken, for `imap` and inputs of unknown length
----@field window_bytes? integer bytes in flight or not yet taken; default 64 MiB
+---@field window_bytes? integer bytes in flight or not yet taken; default 64 MiB, or two chunks
 ---@field serial? boolean no processes: tasks run in the parent, inside its pool calls
 ---@field name? string for `tostring` and warnings; default the script's name
 

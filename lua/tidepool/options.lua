@@ -223,7 +223,7 @@ function options.of_pool(level, ...)
     kept = { o.initializer, o.finalizer },
     max_items = o.maxtasksperchild,
     window = o.window,
-    window_bytes = o.window_bytes or 64 << 20,
+    window_bytes = o.window_bytes,
     retries = o.retries,
     name = o.name or script_name(),
     digests = table.concat(core.digest.fetched(), " "),

@@ -72,6 +72,22 @@ static void blocks_keep_their_bytes(void) {
     resize(a, &live[i], 0);
 }
 
+static void a_collection_gives_back_more_than_one(void) {
+  enum { BLOCKS = 3 };
+  Alloc *a = alloc_new();
+  void *block[BLOCKS];
+  bool again = true;
+  for (int i = 0; i < BLOCKS; i++)
+    block[i] = alloc_for_lua(a, NULL, 0, 40 * MIB);
+  for (int i = 0; i < BLOCKS; i++)
+    alloc_for_lua(a, block[i], 40 * MIB, 0);
+  for (int i = BLOCKS - 1; i >= 0; i--)
+    again &= alloc_for_lua(a, NULL, 0, 40 * MIB) == block[i];
+  check(again, "large blocks are used again, the last one first");
+  for (int i = 0; i < BLOCKS; i++)
+    alloc_for_lua(a, block[i], 40 * MIB, 0);
+}
+
 static void a_block_given_back_is_the_next_one(void) {
   Alloc *a = alloc_new();
   void *first = alloc_for_lua(a, NULL, 0, 40 * MIB);
@@ -162,6 +178,7 @@ static void what_is_kept_is_given_up_when_memory_is_out(void) {
 int main(void) {
   blocks_keep_their_bytes();
   a_block_given_back_is_the_next_one();
+  a_collection_gives_back_more_than_one();
 #if !defined(__SANITIZE_ADDRESS__)
   memory_serves_other_sizes_later();
   a_limit_does_not_count_what_is_kept();
