@@ -186,6 +186,10 @@ bool job_push_error(lua_State *L, int job) {
   const Job *j = lua_touserdata(L, job);
   if (j->failed == 0 && !j->fatal)
     return false;
+  if (j->kind == JOB_APPLY) {
+    lua_getiuservalue(L, job, JOB_RESULTS);
+    return true;
+  }
   if (j->failed > 0 && !j->keep) {
     lua_getiuservalue(L, job, JOB_ERRORS);
     lua_rawgeti(L, -1, (lua_Integer)j->lowest_failed);
@@ -232,7 +236,7 @@ void job_check_done(lua_State *L, int job) {
 
 void job_set_fatal(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
-  lua_setiuservalue(L, job, JOB_FATAL);
+  lua_setiuservalue(L, job, j->kind == JOB_APPLY ? JOB_RESULTS : JOB_FATAL);
   j->fatal = true;
 }
 
@@ -248,8 +252,13 @@ void job_end(lua_State *L, int job) {
 
 /* ---- single items ---- */
 
-void job_fail(lua_State *L, int job, uint64_t index) {
-  Job *j = lua_touserdata(L, job);
+/* The error on top of the stack, popped. */
+static void keep_error(lua_State *L, int job, uint64_t index) {
+  const Job *j = lua_touserdata(L, job);
+  if (j->kind == JOB_APPLY) {
+    lua_setiuservalue(L, job, JOB_RESULTS);
+    return;
+  }
   if (lua_getiuservalue(L, job, JOB_ERRORS) != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_newtable(L);
@@ -259,6 +268,11 @@ void job_fail(lua_State *L, int job, uint64_t index) {
   lua_insert(L, -2);
   lua_rawseti(L, -2, (lua_Integer)index);
   lua_pop(L, 1);
+}
+
+void job_fail(lua_State *L, int job, uint64_t index) {
+  Job *j = lua_touserdata(L, job);
+  keep_error(L, job, index);
   if (j->failed++ == 0 || index < j->lowest_failed)
     j->lowest_failed = index;
   j->settled++;
@@ -283,8 +297,7 @@ void job_push_column(lua_State *L, int results, int k) {
 }
 
 /* apply: the n values on top, popped. */
-static void store_values(lua_State *L, int job, int n) {
-  Job *j = lua_touserdata(L, job);
+static void store_values(lua_State *L, int job, Job *j, int n) {
   if (n != 1) {
     lua_createtable(L, n, 0);
     lua_insert(L, -n - 1);
@@ -340,13 +353,13 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
 }
 
 /* From where it was broken off. */
-static void store_items(lua_State *L, int job, Settling *s) {
+static void store_items(lua_State *L, int job, Job *j, Settling *s) {
   const Finished *f = &s->finished;
-  Job *j = lua_touserdata(L, job);
   int results = job + 1;
-  lua_getiuservalue(L, job, JOB_RESULTS);
-  if (j->kind == JOB_MAP)
+  if (j->kind == JOB_MAP) {
+    lua_getiuservalue(L, job, JOB_RESULTS);
     job_push_column(L, results, 1);
+  }
   int top = lua_gettop(L);
   while (s->item < f->result.finished) {
     uint64_t index = f->chunk.first + s->item;
@@ -360,7 +373,7 @@ static void store_items(lua_State *L, int job, Settling *s) {
       if (j->kind == JOB_MAP)
         store_row(L, results, index, n);
       else
-        store_values(L, job, n);
+        store_values(L, job, j, n);
       j->settled++;
     }
     lua_settop(L, top);
@@ -473,9 +486,8 @@ static void measure(Job *j, const Finished *f) {
 }
 
 /* How many items of the chunk are settled, and what becomes of the rest. */
-static uint32_t judge(lua_State *L, int job, const Finished *f,
+static uint32_t judge(lua_State *L, int job, Job *j, const Finished *f,
                       uint32_t *attempt) {
-  Job *j = lua_touserdata(L, job);
   uint32_t used = f->result.finished;
   *attempt = used == 0 ? f->chunk.attempt : 1;
   if (f->result.state == SLOT_LOST && f->result.running &&
@@ -526,10 +538,10 @@ static void settle_chunk(lua_State *L, int job, Settling *s) {
     queue_all(L, job, f);
   } else {
     s->stage = SETTLING_STORES;
-    store_items(L, job, s);
+    store_items(L, job, j, s);
   }
   s->stage = SETTLING_STORED;
-  uint32_t used = judge(L, job, f, &attempt);
+  uint32_t used = judge(L, job, j, f, &attempt);
   if (used < f->chunk.count)
     j->chunks++;
   give_back(s, used, attempt);

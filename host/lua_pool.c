@@ -578,7 +578,7 @@ void open_pools(lua_State *L) {
       {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"open", core_open},   {"apply", core_apply},
-      {"map", core_map},     {"apply_plain", core_apply_plain},
+      {"map", core_map},     {"straight", core_straight},
       {"known", core_known}, {"is_open", f_is_open},
       {"state", f_state},    {"look", core_look},
       {NULL, NULL}};

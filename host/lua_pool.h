@@ -105,9 +105,10 @@ struct Job {
 enum {
   JOB_POOL = 1,
   JOB_LABEL,   /* the function's name for people */
-  JOB_RESULTS, /* apply: a value or a table of values; map: columns */
-  JOB_ERRORS,  /* index -> error object */
+  JOB_RESULTS, /* map: columns; apply: a value or a table of values; or else its
+               ** error, or why it ended: it has no more than this */
   JOB_HOOKS,   /* {callback =, error_callback =, progress =} or nil */
+  JOB_ERRORS,  /* index -> error object */
   JOB_FATAL,   /* an error: of the input, or of the pool's end */
   JOB_SOURCE,
   JOB_VALUES = JOB_SOURCE
@@ -156,7 +157,7 @@ void open_nursery(lua_State *L, WorkerMain *child);
 /* ---- lua_start.c ---- */
 int core_known(lua_State *L);
 int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
-int core_apply_plain(lua_State *L);
+int core_straight(lua_State *L);
 int core_map(lua_State *L); /* (pool, fn, label, source, opts) */
 
 /* ---- lua_feed.c ---- */
@@ -209,8 +210,11 @@ int core_look(lua_State *L);
 
 /* ---- lua_result.c ---- */
 void open_results(lua_State *L); /* adds to the table on top */
-/* A job userdata, listed in its pool (at 1); not yet fed. */
-Job *new_job(lua_State *L, JobKind kind);
+/* A job userdata with so many user values, listed in its pool (at 1); not yet
+** fed. */
+Job *new_job(lua_State *L, JobKind kind, int values);
+/* Waits for the job at 1, which is given up if that is interrupted. */
+int job_finish(lua_State *L);
 /* Its user is gone: what waits is taken back, what runs is dropped. */
 void job_abandon(lua_State *L, int job);
 void job_free_blocks(Job *j);

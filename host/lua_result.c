@@ -9,9 +9,9 @@
 
 /* ---- life ---- */
 
-Job *new_job(lua_State *L, JobKind kind) {
+Job *new_job(lua_State *L, JobKind kind, int values) {
   PoolBox *box = lua_touserdata(L, 1);
-  Job *j = lua_newuserdatauv(L, sizeof *j, JOB_VALUES);
+  Job *j = lua_newuserdatauv(L, sizeof *j, values);
   int job = lua_gettop(L);
   *j = (Job){.box = box, .kind = kind, .total = UINT64_MAX};
   j->id = ++box->last_job;
@@ -133,20 +133,19 @@ static int push_outcome(lua_State *L) {
   return job_push_results(L, 1);
 }
 
-/* core.finish(job): get, for a call that is over when it is interrupted. */
-static int core_finish(lua_State *L) {
-  Job *j = check_job(L, RESULT_TYPE);
-  wait_done(L, j, (Wait){.deadline = UINT64_MAX, .cancelled = 1});
+int job_finish(lua_State *L) {
+  wait_done(L, lua_touserdata(L, 1),
+            (Wait){.deadline = UINT64_MAX, .cancelled = 1});
   return push_outcome(L);
 }
 
-/* core.run(as core.map) -> as core.finish. One call: an interrupt between two
-** would leave tasks to run that nobody waits for. */
+/* core.run(as core.map) -> results. One call: an interrupt between two would
+** leave tasks to run that nobody waits for. */
 static int core_run(lua_State *L) {
   core_map(L);
   lua_replace(L, 1);
   lua_settop(L, 1);
-  return core_finish(L);
+  return job_finish(L);
 }
 
 static int m_get(lua_State *L) {
@@ -341,10 +340,6 @@ void open_results(lua_State *L) {
   static const luaL_Reg iterator_methods[] = {{"next", m_next}, {NULL, NULL}};
   new_type(L, RESULT_TYPE, result_meta, result_methods);
   new_type(L, ITERATOR_TYPE, iterator_meta, iterator_methods);
-  luaL_getmetatable(L, RESULT_TYPE);
-  lua_pushvalue(L, -1);
-  lua_pushcclosure(L, core_finish, 1);
-  lua_setfield(L, -3, "finish");
-  lua_pushcclosure(L, core_run, 1);
+  lua_pushcfunction(L, core_run);
   lua_setfield(L, -2, "run");
 }

@@ -52,34 +52,36 @@ static bool is_still_there(lua_State *L, int fn, int entry) {
   return same;
 }
 
-/* Pushes text and label of the function at fn; false and nothing if it is not
-** in the cache or has changed. */
-static bool push_known(lua_State *L, int cache, int fn) {
-  int entry = lua_gettop(L) + 1;
+typedef enum Known { NOT_KNOWN, KNOWN_NOW, KNOWN_FOR_EVER } Known;
+
+/* Pushes text and label of the function at fn; nothing if it is not in the
+** cache or has changed. Without upvalues it cannot change. */
+static Known push_known(lua_State *L, int cache, int fn) {
+  int entry = lua_gettop(L) + 1, n = -1;
   bool same = false;
   lua_pushvalue(L, fn);
   if (lua_rawget(L, cache) == LUA_TTABLE) {
     if (lua_rawgeti(L, entry, KNOWN_COUNT) == LUA_TNUMBER)
-      same = has_same_upvalues(L, fn, entry, (int)lua_tointeger(L, -1));
+      same = has_same_upvalues(L, fn, entry, n = (int)lua_tointeger(L, -1));
     else
       same = is_still_there(L, fn, entry);
     lua_pop(L, 1);
   }
-  if (same) {
-    lua_rawgeti(L, entry, KNOWN_TEXT);
-    lua_rawgeti(L, entry, KNOWN_LABEL);
-    lua_remove(L, entry);
-  } else {
+  if (!same) {
     lua_settop(L, entry - 1);
+    return NOT_KNOWN;
   }
-  return same;
+  lua_rawgeti(L, entry, KNOWN_TEXT);
+  lua_rawgeti(L, entry, KNOWN_LABEL);
+  lua_remove(L, entry);
+  return n == 0 ? KNOWN_FOR_EVER : KNOWN_NOW;
 }
 
 /* core.known(cache, f) -> text, label, or nothing */
 int core_known(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 2);
-  return push_known(L, 1, 2) ? 2 : 0;
+  return push_known(L, 1, 2) != NOT_KNOWN ? 2 : 0;
 }
 
 /* A full cache is emptied; what jobs still use lives on with them. */
@@ -205,7 +207,7 @@ int core_apply(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   lua_settop(L, OPTS);
   Definition *fn = check_function(L, box, FN);
-  Job *j = new_job(L, JOB_APPLY);
+  Job *j = new_job(L, JOB_APPLY, lua_isnil(L, OPTS) ? JOB_RESULTS : JOB_HOOKS);
   j->fn = fn;
   set_label(L, JOB, LABEL);
   j->retries = box->retries;
@@ -217,10 +219,23 @@ int core_apply(lua_State *L) {
   return 1;
 }
 
-/* Can this call go straight? */
-static bool is_plain(lua_State *L) {
-  enum { TYPE = lua_upvalueindex(2), MOST_UNPUMPED = 16 };
-  if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, TYPE))
+/* Upvalues of a method that goes straight. */
+enum {
+  STRAIGHT_CACHE = 1, /* of functions */
+  STRAIGHT_TYPE,      /* the metatable of pools */
+  STRAIGHT_LAST,      /* the last function that is known for ever */
+  STRAIGHT_TEXT,
+  STRAIGHT_LABEL,
+  STRAIGHT_SUBMIT, /* for all other calls: the Lua half's, returns a job */
+  STRAIGHT_WAITS,
+  STRAIGHT_VALUES = STRAIGHT_WAITS
+};
+
+/* A pool of this process that is open, looked at now and then. */
+static bool is_straight_pool(lua_State *L) {
+  enum { MOST_UNPUMPED = 16 };
+  if (!lua_getmetatable(L, 1) ||
+      !lua_rawequal(L, -1, lua_upvalueindex(STRAIGHT_TYPE)))
     return false;
   PoolBox *box = lua_touserdata(L, 1);
   if (box->pool == NULL || box->pid != sys_getpid() ||
@@ -230,36 +245,74 @@ static bool is_plain(lua_State *L) {
     box->unpumped = 0;
     pool_pump(L, 1);
   }
-  return pool_state(box->pool) == POOL_OPEN &&
-         (lua_isnil(L, 3) || lua_istable(L, 3));
+  return pool_state(box->pool) == POOL_OPEN;
 }
 
-/* (pool, f, args) -> job, or nothing when there is more to it. The upvalues
-** are the cache of functions and the metatable of pools. */
-static int apply_plain(lua_State *L) {
+/* As push_known, and keeps what cannot change. */
+static bool push_text(lua_State *L, int fn) {
+  if (lua_rawequal(L, lua_upvalueindex(STRAIGHT_LAST), fn)) {
+    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_TEXT));
+    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_LABEL));
+    return true;
+  }
+  Known known = push_known(L, lua_upvalueindex(STRAIGHT_CACHE), fn);
+  if (known == KNOWN_FOR_EVER) {
+    lua_copy(L, fn, lua_upvalueindex(STRAIGHT_LAST));
+    lua_copy(L, -2, lua_upvalueindex(STRAIGHT_TEXT));
+    lua_copy(L, -1, lua_upvalueindex(STRAIGHT_LABEL));
+  }
+  return known != NOT_KNOWN;
+}
+
+/* (pool, f, args): the job is on top then, if there is no more to it. */
+static bool start_straight(lua_State *L) {
   enum { FN = 2, ARGS, TEXT, LABEL };
+  if (!(lua_isnil(L, ARGS) || lua_istable(L, ARGS)) || !is_straight_pool(L))
+    return false;
   lua_settop(L, ARGS);
-  if (!is_plain(L))
-    return 0;
-  lua_settop(L, ARGS);
-  if (!push_known(L, lua_upvalueindex(1), FN))
-    return 0;
+  if (!push_text(L, FN))
+    return false;
   PoolBox *box = lua_touserdata(L, 1);
   Definition *fn = check_function(L, box, TEXT);
-  Job *j = new_job(L, JOB_APPLY);
+  Job *j = new_job(L, JOB_APPLY, JOB_RESULTS);
   j->fn = fn;
   j->retries = box->retries;
   set_label(L, lua_gettop(L), LABEL);
   submit_item(L, box, ARGS, 0);
-  return 1;
+  return true;
 }
 
-/* core.apply_plain(cache) -> function */
-int core_apply_plain(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+/* (pool, f, args, kwargs, opts, error_callback) */
+static int m_straight(lua_State *L) {
+  enum { ARGS = 3, MOST = 6 };
+  int top = lua_gettop(L);
+  bool plain = top <= ARGS;
+  lua_settop(L, plain ? ARGS : MOST);
+  if (!plain || !start_straight(L)) {
+    lua_settop(L, plain ? ARGS : MOST);
+    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_SUBMIT));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+  }
+  if (!lua_toboolean(L, lua_upvalueindex(STRAIGHT_WAITS)))
+    return 1;
+  lua_copy(L, -1, 1);
   lua_settop(L, 1);
+  return job_finish(L);
+}
+
+/* core.straight(cache, submit, waits) -> pool:apply, or pool:apply_async */
+int core_straight(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 3);
+  lua_pushvalue(L, 1);
   luaL_getmetatable(L, POOL_TYPE);
-  lua_pushcclosure(L, apply_plain, 2);
+  for (int i = STRAIGHT_LAST; i <= STRAIGHT_LABEL; i++)
+    lua_pushnil(L);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
+  lua_pushcclosure(L, m_straight, STRAIGHT_VALUES);
   return 1;
 }
 
@@ -271,7 +324,8 @@ int core_map(lua_State *L) {
   luaL_checktype(L, OPTS, LUA_TTABLE);
   lua_settop(L, OPTS);
   Definition *fn = check_function(L, box, FN);
-  Job *j = new_job(L, (JobKind)option(L, OPTS, "kind", JOB_MAP));
+  JobKind kind = (JobKind)option(L, OPTS, "kind", JOB_MAP);
+  Job *j = new_job(L, kind, JOB_VALUES);
   j->fn = fn;
   j->total = (uint64_t)option(L, OPTS, "total", -1);
   j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);

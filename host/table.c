@@ -345,17 +345,17 @@ void table_free(Table *t) {
 ** task still waits nobody can, until a worker takes it. */
 static bool make_cell_room(Table *t) {
   uint64_t tail = atomic_load(&t->head->tail);
-  for (uint32_t i = 0; i < CELLS; i++) {
-    uint64_t head = atomic_load(&t->head->head);
+  for (uint32_t i = 0; i < CELLS && tail - t->head_seen >= CELLS; i++) {
+    uint64_t head = t->head_seen = atomic_load(&t->head->head);
     if (tail - head < CELLS)
-      return true;
+      break;
     uint64_t cell = atomic_load(&t->cell[head % CELLS]);
     uint64_t word = atomic_load(&t->slot[slot_of(cell)].word);
     if (word == word_of(SLOT_READY, 0, generation_of(cell)))
       return false;
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
   }
-  return false;
+  return tail - t->head_seen < CELLS;
 }
 
 bool table_acquire(Table *t, uint32_t *slot) {

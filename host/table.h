@@ -78,6 +78,7 @@ typedef struct Table {
                             ** from submit until its one completion is taken */
   uint32_t *spare;          /* slots free again, the last used one on top */
   uint32_t n_spare, n_used; /* slots from n_used on have never been used */
+  uint64_t head_seen;       /* of the ring, some time ago */
   uint64_t *seen;           /* completions taken, per worker */
   uint32_t *held;           /* of these, not yet released */
   uint64_t *due;            /* bitmap: workers whose ring may hold more */

@@ -5,7 +5,6 @@ local functions = require "tidepool.functions"
 local options = require "tidepool.options"
 
 local pool = {}
-local finish = core.finish
 
 local Type = core.pool_type
 local Pool = Type.__index
@@ -225,20 +224,9 @@ local function submit(self, f, args, kwargs, opts, error_callback)
   return core.apply(self, text, label, args, kwargs, o)
 end
 
--- (pool, f, args) -> the job of a call that needs no checks, or nil.
-local apply_plain = core.apply_plain(functions.cache)
-
-function Pool:apply(f, args, kwargs, opts, error_callback)
-  local plain = kwargs == nil and opts == nil and error_callback == nil
-  local job = plain and apply_plain(self, f, args)
-  return finish(job or submit(self, f, args, kwargs, opts, error_callback))
-end
-
-function Pool:apply_async(f, args, kwargs, opts, error_callback)
-  local plain = kwargs == nil and opts == nil and error_callback == nil
-  local job = plain and apply_plain(self, f, args)
-  return job or (submit(self, f, args, kwargs, opts, error_callback))
-end
+-- A call that needs no checks goes straight; all others are submitted here.
+Pool.apply = core.straight(functions.cache, submit, true)
+Pool.apply_async = core.straight(functions.cache, submit, false)
 
 ---- scope --------------------------------------------------------------------------
 
