@@ -13,6 +13,7 @@
 #include "codec.h"
 #include "frame.h"
 #include "lua_pool.h"
+#include "scalar.h"
 
 static const CodecOptions options = {.flags = CODEC_BYTES};
 
@@ -187,6 +188,11 @@ static void push_encode_error(lua_State *L, Job *j, const CodecError *err,
 bool job_put(lua_State *L, Job *j, int n) {
   Buf *b = &j->draft.buf;
   size_t mark = b->len;
+  if (n == 1 && frame_put(b, n) == 0 && scalar_put_number(L, b)) {
+    lua_pop(L, 1);
+    return true;
+  }
+  b->len = mark;
   int first = lua_gettop(L) - n + 1;
   CodecError err;
   CodecStatus status = CODEC_FULL;

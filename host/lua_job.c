@@ -15,6 +15,7 @@
 #include "glimpse.h"
 #include "head.h"
 #include "lua_pool.h"
+#include "scalar.h"
 #include "state.h"
 #include "sys.h"
 
@@ -331,6 +332,10 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
   size_t head = 0, body = 0;
   CodecError err;
   int n = frame_get(bytes, size, &head);
+  if (n == 1 && scalar_push_number(L, bytes + head, size - head, &body)) {
+    *used = head + body;
+    return 1;
+  }
   int values = n == FRAME_FAILURE ? FAILURE_VALUES : n;
   if (n == FRAME_BAD || (values > 4 && !lua_checkstack(L, values + 4))) {
     *used = frame_skip(bytes, size, 1);

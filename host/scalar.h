@@ -17,6 +17,43 @@ static inline bool scalar_fits(const CodecOptions *opts, int n) {
          opts->max_bytes == 0 && opts->null == 0 && n <= SCALAR_MOST;
 }
 
+/* The commonest item is one number, and takes the shortest way. False, and
+** nothing is done: it is something else, or there is no room. */
+static inline bool scalar_put_number(lua_State *L, Buf *b) {
+  uint8_t *to = b->base + b->len;
+  if (b->base == NULL || b->cap - b->len < HEAD_MOST)
+    return false;
+  if (lua_isinteger(L, -1)) {
+    lua_Integer i = lua_tointeger(L, -1);
+    b->len += i >= 0 ? head_put(to, MAJOR_UNSIGNED, (uint64_t)i)
+                     : head_put(to, MAJOR_NEGATIVE, ~(uint64_t)i);
+    return true;
+  }
+  if (lua_type(L, -1) != LUA_TNUMBER)
+    return false;
+  b->len += head_put_float(to, lua_tonumber(L, -1));
+  return true;
+}
+
+static inline bool scalar_push_number(lua_State *L, const uint8_t *bytes,
+                                      size_t size, size_t *used) {
+  const uint8_t *p = bytes;
+  Head head;
+  if (head_get(&p, bytes + size, &head) != HEAD_OK)
+    return false;
+  if (head.major == MAJOR_UNSIGNED && head.arg <= INT64_MAX)
+    lua_pushinteger(L, (lua_Integer)head.arg);
+  else if (head.major == MAJOR_NEGATIVE && head.arg <= INT64_MAX)
+    lua_pushinteger(L, (lua_Integer)~head.arg);
+  else if (head.major == MAJOR_OTHER && head.info >= INFO_TWO &&
+           head.info <= INFO_EIGHT)
+    lua_pushnumber(L, head_float(&head));
+  else
+    return false;
+  *used = (size_t)(p - bytes);
+  return true;
+}
+
 /* One value at idx, a string only as plain bytes; its bytes, or 0. */
 static inline size_t scalar_put(lua_State *L, int idx, Buf *b, uint32_t flags) {
   if (b->base == NULL || b->cap - b->len < HEAD_MOST)

@@ -15,6 +15,7 @@
 #include "codec.h"
 #include "frame.h"
 #include "glimpse.h"
+#include "scalar.h"
 #include "state.h"
 #include "sys.h"
 
@@ -280,6 +281,8 @@ static void put_results(lua_State *L, Run *run, int n) {
   CodecStatus status;
   Buf *out = run->out;
   size_t mark = out->len;
+  if (n == 1 && frame_put(out, n) == 0 && scalar_put_number(L, out))
+    return;
   int first = lua_gettop(L) - n + 1;
   do {
     out->len = mark;
@@ -316,8 +319,9 @@ static int take_arguments(lua_State *L, Run *run) {
   size_t left = t->args_bytes - run->at;
   int n = frame_get(at, left, &used);
   size_t body = 0;
-  if (n >= 0 && codec_decode_raw(L, at + used, left - used, &body, n, &options,
-                                 &err) == CODEC_OK) {
+  if ((n == 1 && scalar_push_number(L, at + used, left - used, &body)) ||
+      (n >= 0 && codec_decode_raw(L, at + used, left - used, &body, n, &options,
+                                  &err) == CODEC_OK)) {
     run->size = used + body;
     return n;
   }

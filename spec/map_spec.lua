@@ -27,6 +27,21 @@ local function counter(n)
 end
 
 describe("pool:map", function()
+  it("brings every number there and back as it is", function()
+    local pool <close> = tidepool.pool(2)
+    local numbers = { 0, -1, 23, 24, -24, -25, 255, 256, 65535, 65536, 1 << 32, -(1 << 32) - 1,
+      math.maxinteger, math.mininteger, 0.0, -0.0, 1.0, 0.1, 65504.0, 2.0 ^ 24, 1e300, 5e-324,
+      math.huge, -math.huge, 0 / 0 }
+
+    local results = pool:map(function(x) return x end, numbers)
+
+    local function describe_number(x) return ("%s %q"):format(math.type(x), x) end
+    for i, x in ipairs(numbers) do
+      assert.equal(describe_number(x), describe_number(results[i]))
+    end
+    assert.equal(#numbers, results.n)
+  end)
+
   it("keeps results in input order", function()
     local pool <close> = tidepool.pool(3)
 
