@@ -111,13 +111,36 @@ static void push_lost(lua_State *L, int job, uint64_t index,
 
 /* ---- the end of a job ---- */
 
+/* Without memory the key is not used again. */
+static void spare_key(PoolBox *box, lua_Integer key) {
+  if (box->n_spare == box->spare_room) {
+    uint32_t room = box->spare_room > 0 ? 2 * box->spare_room : 16;
+    uint32_t *more = realloc(box->spare_key, room * sizeof *more);
+    if (more == NULL)
+      return;
+    box->spare_key = more;
+    box->spare_room = room;
+  }
+  box->spare_key[box->n_spare++] = (uint32_t)key;
+}
+
 void job_forget(lua_State *L, int job) {
+  enum { LIST = 2 };
   Job *j = lua_touserdata(L, job);
+  int top = lua_gettop(L);
+  lua_Integer key = job_key(j->id);
   lua_getiuservalue(L, job, JOB_POOL);
-  lua_getiuservalue(L, -1, j->kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, (lua_Integer)j->id);
-  lua_pop(L, 2);
+  lua_getiuservalue(L, -1, key != 0 ? POOL_JOBS : POOL_ITERATORS);
+  if (key == 0) {
+    lua_pushnil(L);
+    lua_rawseti(L, top + LIST, (lua_Integer)j->id);
+  } else if (lua_rawgeti(L, top + LIST, key) == LUA_TUSERDATA &&
+             lua_touserdata(L, -1) == j) {
+    lua_pushnil(L);
+    lua_rawseti(L, top + LIST, key);
+    spare_key(j->box, key);
+  }
+  lua_settop(L, top);
 }
 
 /* An interrupt is no failure of a callback or an input: it is raised where Lua

@@ -22,7 +22,7 @@ static void push_job_view(lua_State *L) {
   lua_setfield(L, -2, "kind");
   lua_getiuservalue(L, job, JOB_LABEL);
   lua_setfield(L, -2, "label");
-  set_integer(L, "id", (lua_Integer)j->id);
+  set_integer(L, "id", (lua_Integer)(j->id >> KEY_BITS));
   set_integer(L, "done", (lua_Integer)j->settled);
   if (j->exhausted)
     set_integer(L, "total", (lua_Integer)j->fed);

@@ -45,15 +45,14 @@ int raise_timeout(lua_State *L, const char *what) {
 /* ---- pumping ---- */
 
 int pool_push_job(lua_State *L, int idx, uint64_t id) {
-  static const int lists[] = {POOL_JOBS, POOL_ITERATORS};
-  for (int i = 0; i < 2; i++) {
-    lua_getiuservalue(L, idx, lists[i]);
-    if (lua_rawgeti(L, -1, (lua_Integer)id) == LUA_TUSERDATA) {
-      lua_remove(L, -2);
-      return LUA_TUSERDATA;
-    }
-    lua_pop(L, 2);
+  lua_Integer key = job_key(id);
+  lua_getiuservalue(L, idx, key != 0 ? POOL_JOBS : POOL_ITERATORS);
+  if (lua_rawgeti(L, -1, key != 0 ? key : (lua_Integer)id) == LUA_TUSERDATA &&
+      ((Job *)lua_touserdata(L, -1))->id == id) {
+    lua_remove(L, -2);
+    return LUA_TUSERDATA;
   }
+  lua_pop(L, 2);
   lua_pushnil(L);
   return LUA_TNIL;
 }
@@ -360,6 +359,9 @@ static int m__gc(lua_State *L) {
   stop_now(box);
   box->pool = NULL;
   pool_free(pool);
+  free(box->spare_key);
+  box->spare_key = NULL;
+  box->n_spare = box->spare_room = 0;
   return 0;
 }
 

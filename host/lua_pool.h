@@ -29,6 +29,9 @@ typedef struct PoolBox {
   Runner runner; /* serial mode */
   Job *feeding;  /* jobs with input left, a list */
   uint64_t last_job;
+  uint32_t last_key;   /* of POOL_JOBS */
+  uint32_t *spare_key; /* free again, the last used one on top */
+  uint32_t n_spare, spare_room;
   uint32_t n_functions;  /* in the cache of definitions */
   const char *last_text; /* of these: the last one that was made */
   Definition *last_function;
@@ -40,8 +43,8 @@ typedef struct PoolBox {
 
 /* User values of a pool. */
 enum {
-  POOL_JOBS = 1,  /* id -> unfinished job */
-  POOL_ITERATORS, /* the same, weak: imap's belong to their user */
+  POOL_JOBS = 1,  /* key -> unfinished job */
+  POOL_ITERATORS, /* id -> imap's, weak: they belong to their user */
   POOL_FUNCTIONS, /* definition's text -> Definition */
   POOL_NAME,
   POOL_REASON, /* why it ended */
@@ -131,6 +134,12 @@ typedef struct Settling {
 
 /* ---- lua_pool.c ---- */
 PoolBox *check_pool(lua_State *L, int idx);
+/* An id is unlike any other; in it is the key of a job of POOL_JOBS, which is
+** used again, so that this list stays as short as can be; 0: of the others. */
+enum { KEY_BITS = 28 };
+static inline lua_Integer job_key(uint64_t id) {
+  return (lua_Integer)(id & (((uint64_t)1 << KEY_BITS) - 1));
+}
 /* Pushes job `id` of the pool at `idx`, or nil; returns the type. */
 int pool_push_job(lua_State *L, int idx, uint64_t id);
 /* Collects, settles, feeds; never sleeps. The pool is at `idx`. True: some
@@ -211,8 +220,8 @@ int core_look(lua_State *L);
 /* ---- lua_result.c ---- */
 void open_results(lua_State *L); /* adds to the table on top */
 /* A job userdata with so many user values, listed in its pool (at 1); not yet
-** fed. */
-Job *new_job(lua_State *L, JobKind kind, int values);
+** fed. `type` is its metatable's index, or 0. */
+Job *new_job(lua_State *L, JobKind kind, int values, int type);
 /* Waits for the job at 1, which is given up if that is interrupted. */
 int job_finish(lua_State *L);
 /* Its user is gone: what waits is taken back, what runs is dropped. */

@@ -9,19 +9,36 @@
 
 /* ---- life ---- */
 
-Job *new_job(lua_State *L, JobKind kind, int values) {
+static uint64_t new_id(lua_State *L, PoolBox *box, JobKind kind) {
+  enum { MOST = (1 << KEY_BITS) - 1 };
+  uint64_t id = ++box->last_job << KEY_BITS;
+  if (kind >= JOB_ORDERED)
+    return id;
+  if (box->n_spare > 0)
+    return id | box->spare_key[--box->n_spare];
+  if (box->last_key == MOST)
+    luaL_error(L, "too many calls are pending: %d", (int)MOST);
+  return id | ++box->last_key;
+}
+
+Job *new_job(lua_State *L, JobKind kind, int values, int type) {
   PoolBox *box = lua_touserdata(L, 1);
+  bool iterates = kind >= JOB_ORDERED;
   Job *j = lua_newuserdatauv(L, sizeof *j, values);
   int job = lua_gettop(L);
   *j = (Job){.box = box, .kind = kind, .total = UINT64_MAX};
-  j->id = ++box->last_job;
+  j->id = new_id(L, box, kind);
   j->last = &j->first;
-  luaL_setmetatable(L, kind >= JOB_ORDERED ? ITERATOR_TYPE : RESULT_TYPE);
+  if (type != 0)
+    lua_pushvalue(L, type);
+  else
+    luaL_getmetatable(L, iterates ? ITERATOR_TYPE : RESULT_TYPE);
+  lua_setmetatable(L, job);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, job, JOB_POOL);
-  lua_getiuservalue(L, 1, kind >= JOB_ORDERED ? POOL_ITERATORS : POOL_JOBS);
+  lua_getiuservalue(L, 1, iterates ? POOL_ITERATORS : POOL_JOBS);
   lua_pushvalue(L, job);
-  lua_rawseti(L, -2, (lua_Integer)j->id);
+  lua_rawseti(L, -2, iterates ? (lua_Integer)j->id : job_key(j->id));
   lua_pop(L, 1);
   return j;
 }

@@ -207,7 +207,8 @@ int core_apply(lua_State *L) {
   PoolBox *box = check_pool(L, 1);
   lua_settop(L, OPTS);
   Definition *fn = check_function(L, box, FN);
-  Job *j = new_job(L, JOB_APPLY, lua_isnil(L, OPTS) ? JOB_RESULTS : JOB_HOOKS);
+  Job *j =
+      new_job(L, JOB_APPLY, lua_isnil(L, OPTS) ? JOB_RESULTS : JOB_HOOKS, 0);
   j->fn = fn;
   set_label(L, JOB, LABEL);
   j->retries = box->retries;
@@ -223,6 +224,7 @@ int core_apply(lua_State *L) {
 enum {
   STRAIGHT_CACHE = 1, /* of functions */
   STRAIGHT_TYPE,      /* the metatable of pools */
+  STRAIGHT_RESULT,    /* that of results */
   STRAIGHT_LAST,      /* the last function that is known for ever */
   STRAIGHT_TEXT,
   STRAIGHT_LABEL,
@@ -274,7 +276,8 @@ static bool start_straight(lua_State *L) {
     return false;
   PoolBox *box = lua_touserdata(L, 1);
   Definition *fn = check_function(L, box, TEXT);
-  Job *j = new_job(L, JOB_APPLY, JOB_RESULTS);
+  Job *j =
+      new_job(L, JOB_APPLY, JOB_RESULTS, lua_upvalueindex(STRAIGHT_RESULT));
   j->fn = fn;
   j->retries = box->retries;
   set_label(L, lua_gettop(L), LABEL);
@@ -308,6 +311,7 @@ int core_straight(lua_State *L) {
   lua_settop(L, 3);
   lua_pushvalue(L, 1);
   luaL_getmetatable(L, POOL_TYPE);
+  luaL_getmetatable(L, RESULT_TYPE);
   for (int i = STRAIGHT_LAST; i <= STRAIGHT_LABEL; i++)
     lua_pushnil(L);
   lua_pushvalue(L, 2);
@@ -325,7 +329,7 @@ int core_map(lua_State *L) {
   lua_settop(L, OPTS);
   Definition *fn = check_function(L, box, FN);
   JobKind kind = (JobKind)option(L, OPTS, "kind", JOB_MAP);
-  Job *j = new_job(L, kind, JOB_VALUES);
+  Job *j = new_job(L, kind, JOB_VALUES, 0);
   j->fn = fn;
   j->total = (uint64_t)option(L, OPTS, "total", -1);
   j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
