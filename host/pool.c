@@ -310,6 +310,11 @@ void pool_free_chunk(Pool *p, Chunk *c) {
   p->outstanding--;
 }
 
+static bool is_quick(const Chunk *c) {
+  const double most_ns = 5000;
+  return c->fn->ns_per_item > 0 && c->fn->ns_per_item * c->count < most_ns;
+}
+
 static bool put_in_slot(Pool *p, const Chunk *c) {
   uint32_t i;
   if (c->room == 0 || !table_acquire(&p->table, &i))
@@ -326,6 +331,7 @@ static bool put_in_slot(Pool *p, const Chunk *c) {
   s->count = c->count;
   s->attempt = c->attempt;
   s->stops = c->stops;
+  s->quick = is_quick(c);
   table_submit(&p->table, i);
   return true;
 }
@@ -401,6 +407,14 @@ bool pool_serial_next(Pool *p, Chunk *c) {
 
 /* ---- collecting ---- */
 
+static void measure(Definition *fn, const Finished *f) {
+  if (f->result.finished == 0)
+    return;
+  double now = (double)f->busy_ns / f->result.finished;
+  double before = fn->ns_per_item > 0 ? fn->ns_per_item : now;
+  fn->ns_per_item = before + (now - before) / 8;
+}
+
 static void fill_finished(const Pool *p, Finished *f) {
   const Slot *s = &p->table.slot[f->result.slot];
   f->chunk = p->shadow[f->result.slot];
@@ -410,6 +424,7 @@ static void fill_finished(const Pool *p, Finished *f) {
   f->busy_ns = s->busy_ns;
   if (f->result.finished > f->chunk.count)
     f->result.finished = f->chunk.count;
+  measure(f->chunk.fn, f);
 }
 
 static bool next_orphan(Pool *p, Finished *f) {

@@ -47,6 +47,7 @@ typedef struct Definition {
   size_t bytes;
   uint8_t *text;
   uint32_t refs;
+  double ns_per_item;              /* of late; 0: not known */
   struct Definition *next, **self; /* a list; *self is this one */
 } Definition;
 

@@ -153,6 +153,11 @@ void sys_futex_wait(_Atomic uint32_t *word, uint32_t value) {
   syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
 }
 
+void sys_futex_nap(_Atomic uint32_t *word, uint32_t value, uint64_t ns) {
+  struct timespec most = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+  syscall(SYS_futex, word, FUTEX_WAIT, value, &most, NULL, 0);
+}
+
 void sys_futex_wake(_Atomic uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

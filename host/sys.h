@@ -37,6 +37,7 @@ void sys_random(void *to, size_t bytes);
 
 /* wake-ups */
 void sys_futex_wait(_Atomic uint32_t *word, uint32_t value);
+void sys_futex_nap(_Atomic uint32_t *word, uint32_t value, uint64_t ns);
 void sys_futex_wake(_Atomic uint32_t *word);
 int sys_event_new(void);     /* an eventfd, or -1 */
 bool sys_event_kick(int fd); /* false: the descriptor is gone */

@@ -50,9 +50,10 @@ struct TableHead {
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
-  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS];  /* sleeping workers */
-  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS];  /* with completions */
-  TABLE_LINE _Atomic uint64_t awake[BITMAP_WORDS]; /* looking, not asleep */
+  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS];   /* sleeping workers */
+  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS];   /* with completions */
+  TABLE_LINE _Atomic uint64_t awake[BITMAP_WORDS];  /* looking, not asleep */
+  TABLE_LINE _Atomic uint64_t dozing[BITMAP_WORDS]; /* asleep for a moment */
 };
 
 /* What belongs to one worker, by who writes it. */
@@ -228,11 +229,15 @@ static void relax(void) {
 #endif
 }
 
-static bool has_free_cpu(const Table *t) {
-  uint32_t asleep = 0;
+static uint32_t count_idle(const Table *t) {
+  uint32_t n = 0;
   for (uint32_t i = 0; i < words(t); i++)
-    asleep += (uint32_t)__builtin_popcountll(atomic_load(&t->head->idle[i]));
-  return t->shape.cpus > 0 && t->shape.workers < t->shape.cpus + asleep;
+    n += (uint32_t)__builtin_popcountll(atomic_load(&t->head->idle[i]));
+  return n;
+}
+
+static bool has_free_cpu(const Table *t) {
+  return t->shape.cpus > 0 && t->shape.workers < t->shape.cpus + count_idle(t);
 }
 
 static bool may_spin(Table *t) {
@@ -263,6 +268,7 @@ static bool spin(Table *t, bool (*look)(const Table *t)) {
 
 static void stop_looking(Table *t, uint32_t w) {
   atomic_fetch_and(&t->head->awake[w / 64], ~((uint64_t)1 << w % 64));
+  atomic_fetch_and(&t->head->dozing[w / 64], ~((uint64_t)1 << w % 64));
 }
 
 static bool is_wanted(const Table *t) {
@@ -278,6 +284,30 @@ static bool spin_for_work(Table *t, uint32_t me) {
   bool found = spin(t, is_wanted);
   stop_looking(t, me);
   return found;
+}
+
+/*
+** Quick tasks are not worth a wake-up each: the worker that runs one takes the
+** next one sooner.  So a few may wait, as long as somebody dozes: he looks by
+** himself after a moment, should the others take longer than they used to.
+*/
+enum { FEW = 4 };
+static const uint64_t DOZE_NS = 1000000;
+
+static bool can_wait(const Table *t, const Slot *s) {
+  return s->quick != 0 && table_unclaimed(t) <= FEW &&
+         any(t, t->head->dozing) && count_idle(t) < t->shape.workers;
+}
+
+/* False: there is work. */
+static bool doze(Table *t, uint32_t me) {
+  _Atomic uint64_t *dozing = &t->head->dozing[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
+  atomic_fetch_or(dozing, bit);
+  if (!is_wanted(t) && atomic_load(&t->lane[me].futex) == 0)
+    sys_futex_nap(&t->lane[me].futex, 0, DOZE_NS);
+  atomic_fetch_and(dozing, ~bit);
+  return !is_wanted(t);
 }
 
 bool table_spin_for_completions(Table *t) {
@@ -378,7 +408,7 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
   atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
   atomic_store(&t->head->tail, tail + 1);
-  if (!any(t, t->head->awake))
+  if (!any(t, t->head->awake) && !can_wait(t, s))
     wake_one(t);
 }
 
@@ -521,7 +551,7 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
     bool got = atomic_compare_exchange_strong(&t->slot[i].word, &want, mine);
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
     if (got) {
-      if (table_unclaimed(t) > 0)
+      if (table_unclaimed(t) > 0 && !can_wait(t, &t->slot[i]))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
@@ -564,7 +594,7 @@ void table_sleep(Table *t, uint32_t me) {
     return;
   atomic_store(&lane->futex, 0);
   atomic_fetch_or(idle, bit);
-  if (is_wanted(t)) {
+  if (is_wanted(t) || !doze(t, me)) {
     atomic_fetch_and(idle, ~bit);
     return;
   }

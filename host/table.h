@@ -44,6 +44,7 @@ typedef struct Slot {
   uint64_t job, first; /* the first item's index, from 1 */
   uint32_t count, attempt;
   uint32_t stops;       /* at the first failure */
+  uint32_t quick;       /* it takes less time than to wake somebody */
   _Atomic uint32_t cut; /* the parent writes at any time: leave the rest */
   /* the owner writes, before DONE */
   _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */

@@ -7,9 +7,12 @@
 #include "table.h"
 #include "check.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WORKERS = 70, STEPS = 200000, WHY = 9, LIMIT_S = 60 };
@@ -283,6 +286,61 @@ static void blocks_that_wait_are_told(void) {
   table_free(&t);
 }
 
+static void serve(Table *t, uint32_t me) {
+  uint32_t slot;
+  uint64_t generation;
+  while (table_stopping(t) == STOP_NOT) {
+    if (table_claim(t, me, &slot, &generation))
+      table_finish(t, me, slot, generation);
+    else
+      table_sleep(t, me);
+  }
+  _exit(0);
+}
+
+static bool await_completion(Table *t, Completion *c) {
+  enum { PATIENCE_MS = 5000 };
+  struct pollfd event = {.fd = t->event_fd, .events = POLLIN};
+  for (;;) {
+    table_arm(t, 1);
+    if (table_collect(t, c))
+      return true;
+    if (poll(&event, 1, PATIENCE_MS) != 1)
+      return false;
+    sys_event_clear(t->event_fd);
+  }
+}
+
+/* One worker runs a task for ever, the other one dozes and falls asleep: tasks
+** come just then, at no moment that can be chosen. */
+static void a_quick_task_does_not_wait_for_the_busy(void) {
+  enum { ROUNDS = 1000, MOST_NS = 2000000 };
+  Table t;
+  Completion c;
+  uint32_t slot, round = 0;
+  uint64_t generation;
+  new_table(&t, 2);
+  submit(&t);
+  table_claim(&t, 0, &slot, &generation);
+  pid_t other = fork();
+  if (other == 0)
+    serve(&t, 1);
+  while (round < ROUNDS && table_acquire(&t, &slot)) {
+    t.slot[slot].quick = 1;
+    table_submit(&t, slot);
+    if (!await_completion(&t, &c))
+      break;
+    table_release(&t, &c);
+    struct timespec pause = {.tv_nsec = (long)below(MOST_NS)};
+    nanosleep(&pause, NULL);
+    round++;
+  }
+  check(round == ROUNDS, "a sleeper is woken, or wakes by himself");
+  table_stop(&t, STOP_NOW);
+  waitpid(other, NULL, 0);
+  table_free(&t);
+}
+
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
@@ -346,6 +404,7 @@ int main(void) {
   completions_wait_in_their_order();
   a_result_is_taken_once();
   blocks_that_wait_are_told();
+  a_quick_task_does_not_wait_for_the_busy();
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();
