@@ -288,8 +288,9 @@ static bool spin_for_work(Table *t, uint32_t me) {
 
 /*
 ** Quick tasks are not worth a wake-up each: the worker that runs one takes the
-** next one sooner.  So a few may wait, as long as somebody dozes: he looks by
-** himself after a moment, should the others take longer than they used to.
+** next one sooner.  So a few may wait, as long as somebody dozes, as workers do
+** after a quick task: he looks by himself after a moment, should the others
+** take longer than they used to.
 */
 enum { FEW = 4 };
 static const uint64_t DOZE_NS = 1000000;
@@ -551,6 +552,7 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
     bool got = atomic_compare_exchange_strong(&t->slot[i].word, &want, mine);
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
     if (got) {
+      t->dozes = t->slot[i].quick != 0;
       if (table_unclaimed(t) > 0 && !can_wait(t, &t->slot[i]))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
@@ -594,7 +596,7 @@ void table_sleep(Table *t, uint32_t me) {
     return;
   atomic_store(&lane->futex, 0);
   atomic_fetch_or(idle, bit);
-  if (is_wanted(t) || !doze(t, me)) {
+  if (is_wanted(t) || (t->dozes && !doze(t, me))) {
     atomic_fetch_and(idle, ~bit);
     return;
   }

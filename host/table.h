@@ -86,6 +86,7 @@ typedef struct Table {
   /* parent and workers, each its own */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */
+  bool dozes;       /* the last task was a quick one */
 } Table;
 
 typedef struct Completion {
