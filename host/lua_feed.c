@@ -116,32 +116,32 @@ static bool wants_more(const Job *j, uint32_t chunk) {
 
 /* ---- items ---- */
 
+/* Items on their way into the draft of a job. */
+typedef struct Fill {
+  Job *job;
+  uint32_t most, got;
+  bool pulling;    /* the input's code runs */
+  lua_Hook before; /* the hook, before it ran */
+  bool refused;    /* the last one cannot travel: its error object is on top */
+} Fill;
+
 /* Pushes what the function yields; their number, or -1 at the end. */
-static int pull_function(lua_State *L, Job *j, int job) {
+static int pull_call(lua_State *L, Fill *f, int source) {
   int top = lua_gettop(L);
-  lua_getiuservalue(L, job, JOB_SOURCE);
-  lua_Hook before = lua_gethook(L);
-  if (lua_pcall(L, 0, LUA_MULTRET, 0) != LUA_OK) {
-    job_put_off_interrupt(L, before);
-    job_set_fatal(L, job);
-    lua_settop(L, top);
-    j->exhausted = true;
-    return -1;
-  }
+  lua_pushvalue(L, source);
+  f->before = lua_gethook(L);
+  f->pulling = true;
+  lua_call(L, 0, LUA_MULTRET);
+  f->pulling = false;
   if (lua_gettop(L) > top && !lua_isnil(L, top + 1))
     return lua_gettop(L) - top;
   lua_settop(L, top);
-  j->exhausted = true;
   return -1;
 }
 
-static int pull_item(lua_State *L, Job *j, int job, int source) {
-  if (source == 0)
-    return pull_function(L, j, job);
-  if (j->fed >= j->total) {
-    j->exhausted = true;
+static int pull_element(lua_State *L, const Job *j, int source) {
+  if (j->fed >= j->total)
     return -1;
-  }
   lua_rawgeti(L, source, (lua_Integer)j->fed + 1);
   return 1;
 }
@@ -226,33 +226,51 @@ void job_submit(lua_State *L, Job *j, uint64_t first, uint32_t n) {
   j->bytes += bytes;
 }
 
-/* Reads up to n items into the draft; how many came in. Stops at one that
-** cannot travel: its error object is left on the stack then. */
-static uint32_t fill_draft(lua_State *L, int job, uint32_t n, bool *refused) {
-  Job *j = lua_touserdata(L, job);
-  uint32_t i = 0;
-  int source = 0;
-  if (lua_getiuservalue(L, job, JOB_SOURCE) == LUA_TTABLE)
-    source = lua_gettop(L);
-  int top = lua_gettop(L);
-  while (i < n && !*refused && j->draft.buf.len < j->window_bytes) {
-    int count = pull_item(L, j, job, source);
-    if (count < 0 || j->dropped)
+static void refuse_item(lua_State *L, Fill *f, int item) {
+  lua_pushfstring(L, "cannot send item %I: a %s where a sequence belongs",
+                  (lua_Integer)f->job->fed, luaL_typename(L, item));
+  push_error(L, "encode", lua_tostring(L, -1));
+  f->refused = true;
+}
+
+/* 1: the Fill, 2: the source. Reads until there are as many as it says, or one
+** cannot travel; an error object is returned then. */
+static int fill(lua_State *L) {
+  enum { SOURCE = 2, ITEM };
+  Fill *f = lua_touserdata(L, 1);
+  Job *j = f->job;
+  bool listed = lua_istable(L, SOURCE);
+  while (f->got < f->most && !f->refused &&
+         j->draft.buf.len < j->window_bytes) {
+    int n = listed ? pull_element(L, j, SOURCE) : pull_call(L, f, SOURCE);
+    j->exhausted |= n < 0;
+    if (n < 0 || j->dropped)
       break;
     j->fed++;
-    if (j->star && (count = job_unpack(L)) < 0) {
-      lua_pushfstring(L, "cannot send item %I: a %s where a sequence belongs",
-                      (lua_Integer)j->fed, luaL_typename(L, top + 1));
-      push_error(L, "encode", lua_tostring(L, -1));
-      *refused = true;
-    } else {
-      *refused = !job_put(L, j, count);
-    }
-    i += !*refused;
+    if (j->star && (n = job_unpack(L)) < 0)
+      refuse_item(L, f, ITEM);
+    else
+      f->refused = !job_put(L, j, n);
+    f->got += !f->refused;
   }
-  if (source != 0 && j->fed >= j->total)
+  if (listed && j->fed >= j->total)
     j->exhausted = true;
-  return i;
+  return f->refused;
+}
+
+/* One protected call for all items of a chunk: an error of the input ends it,
+** any other one goes on. */
+static void fill_draft(lua_State *L, int job, Fill *f) {
+  lua_pushcfunction(L, fill);
+  lua_pushlightuserdata(L, f);
+  lua_getiuservalue(L, job, JOB_SOURCE);
+  if (lua_pcall(L, 2, LUA_MULTRET, 0) == LUA_OK)
+    return;
+  if (!f->pulling)
+    lua_error(L);
+  job_put_off_interrupt(L, f->before);
+  job_set_fatal(L, job);
+  f->job->exhausted = true;
 }
 
 /* Room for what is likely: as much as the chunk before, or long strings. */
@@ -271,21 +289,21 @@ static void feed_chunk(lua_State *L, int job, uint32_t n) {
   Job *j = lua_touserdata(L, job);
   int top = lua_gettop(L);
   uint64_t first = j->fed + 1;
-  bool refused = false;
+  Fill f = {.job = j, .most = n};
   luaL_checkstack(L, LUA_MINSTACK, "pool input");
   if (pool_begin(j->box->pool, &j->draft, guess_bytes(L, j, job, n)) != 0)
     luaL_error(L, "cannot submit: %s", strerror(errno));
   j->drafting = true;
-  uint32_t got = fill_draft(L, job, n, &refused);
+  fill_draft(L, job, &f);
   j->drafting = false;
   if (j->dropped || pool_state(j->box->pool) > POOL_CLOSED) {
     pool_drop(j->box->pool, &j->draft); /* the input ended job or pool */
-    j->fed -= got;
+    j->fed -= f.got;
     lua_settop(L, top);
     return;
   }
-  job_submit(L, j, first, got);
-  if (refused) {
+  job_submit(L, j, first, f.got);
+  if (f.refused) {
     set_origin(L, lua_gettop(L), job, j->fed, NULL);
     job_fail(L, job, j->fed);
   }
