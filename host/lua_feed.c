@@ -233,37 +233,48 @@ static void refuse_item(lua_State *L, Fill *f, int item) {
   f->refused = true;
 }
 
-/* 1: the Fill, 2: the source. Reads until there are as many as it says, or one
-** cannot travel; an error object is returned then. */
-static int fill(lua_State *L) {
-  enum { SOURCE = 2, ITEM };
-  Fill *f = lua_touserdata(L, 1);
+/* Reads until there are as many as it says, or one cannot travel. The source is
+** on top of the stack; an error object may be left above it. */
+static void fill(lua_State *L, Fill *f) {
   Job *j = f->job;
-  bool listed = lua_istable(L, SOURCE);
+  int source = lua_gettop(L);
+  bool listed = lua_istable(L, source);
   while (f->got < f->most && !f->refused &&
          j->draft.buf.len < j->window_bytes) {
-    int n = listed ? pull_element(L, j, SOURCE) : pull_call(L, f, SOURCE);
+    int n = listed ? pull_element(L, j, source) : pull_call(L, f, source);
     j->exhausted |= n < 0;
     if (n < 0 || j->dropped)
       break;
     j->fed++;
     if (j->star && (n = job_unpack(L)) < 0)
-      refuse_item(L, f, ITEM);
+      refuse_item(L, f, source + 1);
     else
       f->refused = !job_put(L, j, n);
     f->got += !f->refused;
   }
   if (listed && j->fed >= j->total)
     j->exhausted = true;
+}
+
+/* 1: the Fill, 2: the source. */
+static int fill_in_frame(lua_State *L) {
+  Fill *f = lua_touserdata(L, 1);
+  fill(L, f);
   return f->refused;
 }
 
-/* One protected call for all items of a chunk: an error of the input ends it,
-** any other one goes on. */
+/* A function is called for all items of the chunk in one protected call; its
+** error ends the input, any other one goes on. */
 static void fill_draft(lua_State *L, int job, Fill *f) {
-  lua_pushcfunction(L, fill);
+  if (lua_getiuservalue(L, job, JOB_SOURCE) == LUA_TTABLE) {
+    fill(L, f);
+    return;
+  }
+  lua_pushcfunction(L, fill_in_frame);
   lua_pushlightuserdata(L, f);
-  lua_getiuservalue(L, job, JOB_SOURCE);
+  lua_rotate(L, -3, -1);
+  f->before = lua_gethook(L);
+  f->pulling = true; /* a hook may raise before it begins */
   if (lua_pcall(L, 2, LUA_MULTRET, 0) == LUA_OK)
     return;
   if (!f->pulling)

@@ -579,11 +579,10 @@ void open_pools(lua_State *L) {
       {"step", m_step},     {"pollfd", m_pollfd},       {"getfd", m_pollfd},
       {"events", m_events}, {"timeout", m_timeout},     {NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"open", core_open},   {"apply", core_apply},
-      {"map", core_map},     {"straight", core_straight},
-      {"known", core_known}, {"is_open", f_is_open},
-      {"state", f_state},    {"look", core_look},
-      {NULL, NULL}};
+      {"open", core_open},         {"map", core_map},
+      {"straight", core_straight}, {"known", core_known},
+      {"is_open", f_is_open},      {"state", f_state},
+      {"look", core_look},         {NULL, NULL}};
   luaL_newmetatable(L, POOL_TYPE);
   luaL_setfuncs(L, meta, 0);
   lua_newtable(L);

@@ -165,7 +165,6 @@ void open_nursery(lua_State *L, WorkerMain *child);
 
 /* ---- lua_start.c ---- */
 int core_known(lua_State *L);
-int core_apply(lua_State *L); /* (pool, fn, label, args, kwargs, opts) */
 int core_straight(lua_State *L);
 int core_map(lua_State *L); /* (pool, fn, label, source, opts) */
 

@@ -202,22 +202,22 @@ static void submit_item(lua_State *L, PoolBox *box, int args, int kwargs) {
   job_submit(L, j, 1, 1);
 }
 
-int core_apply(lua_State *L) {
+/* From (pool, fn, label, args, kwargs, opts); the job is on top then. */
+static void start_prepared(lua_State *L) {
   enum { FN = 2, LABEL, ARGS, KWARGS, OPTS, JOB };
   PoolBox *box = check_pool(L, 1);
   lua_settop(L, OPTS);
   Definition *fn = check_function(L, box, FN);
-  Job *j =
-      new_job(L, JOB_APPLY, lua_isnil(L, OPTS) ? JOB_RESULTS : JOB_HOOKS, 0);
+  bool plain = lua_isnil(L, OPTS);
+  Job *j = new_job(L, JOB_APPLY, plain ? JOB_RESULTS : JOB_HOOKS, 0);
   j->fn = fn;
   set_label(L, JOB, LABEL);
   j->retries = box->retries;
-  if (!lua_isnil(L, OPTS)) {
+  if (!plain) {
     j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
     set_hooks(L, JOB, OPTS);
   }
   submit_item(L, box, ARGS, KWARGS);
-  return 1;
 }
 
 /* Upvalues of a method that goes straight. */
@@ -228,7 +228,7 @@ enum {
   STRAIGHT_LAST,      /* the last function that is known for ever */
   STRAIGHT_TEXT,
   STRAIGHT_LABEL,
-  STRAIGHT_SUBMIT, /* for all other calls: the Lua half's, returns a job */
+  STRAIGHT_PREPARE, /* for all other calls: the Lua half's */
   STRAIGHT_WAITS,
   STRAIGHT_VALUES = STRAIGHT_WAITS
 };
@@ -285,17 +285,18 @@ static bool start_straight(lua_State *L) {
   return true;
 }
 
-/* (pool, f, args, kwargs, opts, error_callback) */
+/* (pool, f, args, kwargs, opts, error_callback). No code of Lua runs between
+** start and wait: an interrupt would leave a task that nobody waits for. */
 static int m_straight(lua_State *L) {
   enum { ARGS = 3, MOST = 6 };
-  int top = lua_gettop(L);
-  bool plain = top <= ARGS;
+  bool plain = lua_gettop(L) <= ARGS;
   lua_settop(L, plain ? ARGS : MOST);
   if (!plain || !start_straight(L)) {
     lua_settop(L, plain ? ARGS : MOST);
-    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_SUBMIT));
+    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_PREPARE));
     lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    start_prepared(L);
   }
   if (!lua_toboolean(L, lua_upvalueindex(STRAIGHT_WAITS)))
     return 1;
@@ -304,7 +305,9 @@ static int m_straight(lua_State *L) {
   return job_finish(L);
 }
 
-/* core.straight(cache, submit, waits) -> pool:apply, or pool:apply_async */
+/* core.straight(cache, prepare, waits) -> pool:apply, or pool:apply_async;
+** prepare(pool, f, args, kwargs, opts, error_callback) checks all that, and
+** returns pool, definition, label, args, kwargs, opts. */
 int core_straight(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);

@@ -209,7 +209,7 @@ local function check_arguments(args, kwargs, opts)
   if type(opts) ~= "function" then check_table(opts, "opts", 4) end
 end
 
-local function submit(self, f, args, kwargs, opts, error_callback)
+local function prepare(self, f, args, kwargs, opts, error_callback)
   check_open(self)
   local text, label, keep = define(self, f, 3)
   check_arguments(args, kwargs, opts)
@@ -221,12 +221,12 @@ local function submit(self, f, args, kwargs, opts, error_callback)
     o = o or {}
     hold(o, keep)
   end
-  return core.apply(self, text, label, args, kwargs, o)
+  return self, text, label, args, kwargs, o
 end
 
--- A call that needs no checks goes straight; all others are submitted here.
-Pool.apply = core.straight(functions.cache, submit, true)
-Pool.apply_async = core.straight(functions.cache, submit, false)
+-- A call that needs no checks goes straight; all others are prepared here.
+Pool.apply = core.straight(functions.cache, prepare, true)
+Pool.apply_async = core.straight(functions.cache, prepare, false)
 
 ---- scope --------------------------------------------------------------------------
 
