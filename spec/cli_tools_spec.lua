@@ -330,7 +330,8 @@ stack traceback:
 
   it("shows nothing of the library's own", function()
     assert.equal('tidepool: worker 1 (pid PID): item 1 of "nosuch" (input 1): ' ..
-      'unknown function "nosuch"\nstack traceback:\n\tmain.lua:3: in main chunk\n\t[C]: in ?\n',
+      'unknown function "nosuch"\nstack traceback:\n\t[C]: in method \'apply\'\n' ..
+      '\tmain.lua:3: in main chunk\n\t[C]: in ?\n',
       message 'pool:apply("nosuch", { 1 })')
     assert.equal([[
 tidepool: initializer: main.lua:3: oops
