@@ -499,7 +499,7 @@ static bool put_scalars(lua_State *L, int first, int n, Buf *b,
                         uint32_t flags) {
   size_t mark = b->len, bytes;
   for (int i = 0; i < n; i++, b->len += bytes)
-    if ((bytes = scalar_put(L, first + i, b, flags)) == 0) {
+    if ((bytes = scalar_append(L, first + i, b, flags)) == 0) {
       b->len = mark;
       return false;
     }
