@@ -31,7 +31,7 @@ CodecStatus decode_fail(Decoder *d, CodecStatus status, const char *format,
   return status;
 }
 
-static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head);
+static ALWAYS_INLINE CodecStatus get_item(Decoder *d, Head head);
 
 static CodecStatus truncated(Decoder *d) {
   return decode_fail(d, CODEC_TRUNCATED, "truncated");
@@ -57,7 +57,7 @@ CodecStatus decode_head(Decoder *d, Head *head) {
   return get_head(d, head);
 }
 
-CodecStatus decode_enter(Decoder *d) {
+static inline CodecStatus enter(Decoder *d) {
   if (d->depth >= d->max_depth)
     return decode_fail(d, CODEC_DEPTH, "nested deeper than %d levels",
                        d->max_depth);
@@ -65,6 +65,10 @@ CodecStatus decode_enter(Decoder *d) {
     return decode_fail(d, CODEC_STACK, "the Lua stack cannot grow");
   d->depth++;
   return CODEC_OK;
+}
+
+CodecStatus decode_enter(Decoder *d) {
+  return enter(d);
 }
 
 /* Do the bytes left cover the debt and n values more? Then owe them. */
@@ -85,16 +89,16 @@ static inline bool at_break(Decoder *d) {
 
 /* --- strings --- */
 
-const char *decode_push_copy(Decoder *d, const char *s, size_t len) {
+NOINLINE const char *decode_push_copy(lua_State *L, const char *s, size_t len) {
   char copy[SHORT_STRING];
-  return lua_pushlstring(d->L, memcpy(copy, s, len), len);
+  return lua_pushlstring(L, memcpy(copy, s, len), len);
 }
 
-static CodecStatus finish_string(Decoder *d, const Head *head, size_t len) {
-  if ((d->flags & CODEC_STRICT) != 0 && head->major == MAJOR_TEXT &&
+static CodecStatus finish_string(Decoder *d, Head head, size_t len) {
+  if ((d->flags & CODEC_STRICT) != 0 && head.major == MAJOR_TEXT &&
       !codec_is_utf8((const uint8_t *)lua_tostring(d->L, -1), len))
     return decode_fail(d, CODEC_FORM, "text that is not UTF-8");
-  if (d->in_namespace && head->info != INFO_OPEN)
+  if (d->in_namespace && head.info != INFO_OPEN)
     return decode_add_string(d, len);
   return CODEC_OK;
 }
@@ -118,13 +122,13 @@ static CodecStatus get_chunk(Decoder *d, unsigned major, Head *chunk,
 }
 
 /* Chunks are summed first, then copied into one block of that size. */
-static CodecStatus get_chunks(Decoder *d, const Head *head) {
+static CodecStatus get_chunks(Decoder *d, Head head) {
   const uint8_t *begin = d->p, *from;
   size_t total = 0, len = 0;
   Head chunk;
   CodecStatus status;
   while (!at_break(d)) {
-    if ((status = get_chunk(d, head->major, &chunk, &from)) != CODEC_OK)
+    if ((status = get_chunk(d, head.major, &chunk, &from)) != CODEC_OK)
       return status;
     total += (size_t)chunk.arg;
   }
@@ -132,7 +136,7 @@ static CodecStatus get_chunks(Decoder *d, const Head *head) {
   char *block = lua_newuserdatauv(d->L, total, 0);
   d->p = begin;
   while (!at_break(d)) {
-    if ((status = get_chunk(d, head->major, &chunk, &from)) != CODEC_OK)
+    if ((status = get_chunk(d, head.major, &chunk, &from)) != CODEC_OK)
       return status;
     if (chunk.arg > total - len)
       return decode_fail(d, CODEC_FORM, "bytes that change");
@@ -146,14 +150,14 @@ static CodecStatus get_chunks(Decoder *d, const Head *head) {
   return finish_string(d, head, len);
 }
 
-CodecStatus decode_string(Decoder *d, const Head *head) {
-  if (head->info == INFO_OPEN)
+CodecStatus decode_string(Decoder *d, Head head) {
+  if (head.info == INFO_OPEN)
     return get_chunks(d, head);
-  if (head->arg > (size_t)(d->end - d->p))
+  if (head.arg > (size_t)(d->end - d->p))
     return truncated(d);
-  decode_push_string(d, (size_t)head->arg);
+  decode_push_string(d, (size_t)head.arg);
   if (d->in_namespace || (d->flags & CODEC_STRICT) != 0)
-    return finish_string(d, head, (size_t)head->arg);
+    return finish_string(d, head, (size_t)head.arg);
   return CODEC_OK;
 }
 
@@ -252,14 +256,14 @@ static CodecStatus get_elements(Decoder *d, size_t n, size_t mark) {
   return CODEC_OK;
 }
 
-CodecStatus decode_array(Decoder *d, const Head *head, size_t mark) {
-  CodecStatus status = decode_enter(d);
+CodecStatus decode_array(Decoder *d, Head head, size_t mark) {
+  CodecStatus status = enter(d);
   if (status != CODEC_OK)
     return status;
-  size_t n = (size_t)head->arg;
-  if (head->info == INFO_OPEN)
+  size_t n = (size_t)head.arg;
+  if (head.info == INFO_OPEN)
     status = get_open_array(d, mark);
-  else if (!owe(d, head->arg))
+  else if (!owe(d, head.arg))
     status = truncated(d);
   else if (mark == NO_MARK && n >= BULK_LEAST && n <= BULK_MOST &&
            d->stacked + n <= STACKED_MOST &&
@@ -305,39 +309,39 @@ static CodecStatus get_pairs(Decoder *d, size_t n, size_t mark) {
   return CODEC_OK;
 }
 
-CodecStatus decode_map(Decoder *d, const Head *head, size_t mark) {
-  CodecStatus status = decode_enter(d);
+CodecStatus decode_map(Decoder *d, Head head, size_t mark) {
+  CodecStatus status = enter(d);
   if (status != CODEC_OK)
     return status;
   decode_count_map(d);
-  if (head->info == INFO_OPEN)
+  if (head.info == INFO_OPEN)
     status = get_open_map(d, mark);
-  else if (head->arg > SIZE_MAX / 2 || !owe(d, 2 * head->arg))
+  else if (head.arg > SIZE_MAX / 2 || !owe(d, 2 * head.arg))
     status = truncated(d);
   else
-    status = get_pairs(d, (size_t)head->arg, mark);
+    status = get_pairs(d, (size_t)head.arg, mark);
   d->depth--;
   return status;
 }
 
 /* --- values --- */
 
-static CodecStatus get_float(Decoder *d, const Head *head) {
-  lua_Number number = head_float(head);
+static CodecStatus get_float(Decoder *d, Head head) {
+  lua_Number number = head_float(&head);
   uint64_t bits;
   if ((d->flags & CODEC_STRICT) != 0 &&
-      head_float_bits(number, &bits) < (size_t)1 << (head->info - INFO_ONE))
+      head_float_bits(number, &bits) < (size_t)1 << (head.info - INFO_ONE))
     return decode_fail(d, CODEC_FORM, "a float longer than needed");
   lua_pushnumber(d->L, number);
   return CODEC_OK;
 }
 
-static CodecStatus get_other(Decoder *d, const Head *head) {
+static CodecStatus get_other(Decoder *d, Head head) {
   lua_State *L = d->L;
-  switch (head->info) {
+  switch (head.info) {
   case OTHER_FALSE:
   case OTHER_TRUE:
-    lua_pushboolean(L, head->info == OTHER_TRUE);
+    lua_pushboolean(L, head.info == OTHER_TRUE);
     return CODEC_OK;
   case OTHER_NULL:
   case OTHER_UNDEFINED:
@@ -353,23 +357,23 @@ static CodecStatus get_other(Decoder *d, const Head *head) {
   case INFO_OPEN:
     return decode_fail(d, CODEC_FORM, "a break outside");
   default:
-    if (head->info == INFO_ONE && head->arg < 32)
+    if (head.info == INFO_ONE && head.arg < 32)
       return decode_fail(d, CODEC_FORM, "a simple value in two bytes");
-    return decode_fail(d, CODEC_TYPE, "the simple value %d", (int)head->arg);
+    return decode_fail(d, CODEC_TYPE, "the simple value %d", (int)head.arg);
   }
 }
 
-static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
-  switch (head->major) {
+static ALWAYS_INLINE CodecStatus get_item(Decoder *d, Head head) {
+  switch (head.major) {
   case MAJOR_UNSIGNED:
   case MAJOR_NEGATIVE:
-    if (head->info == INFO_OPEN)
+    if (head.info == INFO_OPEN)
       return decode_fail(d, CODEC_FORM, "an integer of no length");
-    if (head->arg > INT64_MAX)
-      return decode_big(d, head->major == MAJOR_NEGATIVE, head->arg);
-    lua_pushinteger(d->L, head->major == MAJOR_NEGATIVE
-                              ? -1 - (lua_Integer)head->arg
-                              : (lua_Integer)head->arg);
+    if (head.arg > INT64_MAX)
+      return decode_big(d, head.major == MAJOR_NEGATIVE, head.arg);
+    lua_pushinteger(d->L, head.major == MAJOR_NEGATIVE
+                              ? -1 - (lua_Integer)head.arg
+                              : (lua_Integer)head.arg);
     return CODEC_OK;
   case MAJOR_BYTES:
   case MAJOR_TEXT:
@@ -385,31 +389,29 @@ static ALWAYS_INLINE CodecStatus get_item(Decoder *d, const Head *head) {
   }
 }
 
-/* Out of line, or the quick values pay for its registers. */
-static __attribute__((noinline)) CodecStatus get_any(Decoder *d) {
+static NOINLINE CodecStatus get_any(Decoder *d) {
   Head head;
   CodecStatus status = get_head(d, &head);
-  return status == CODEC_OK ? get_item(d, &head) : status;
+  return status == CODEC_OK ? get_item(d, head) : status;
+}
+
+static NOINLINE CodecStatus get_number(Decoder *d, unsigned first) {
+  return push_number(d->L, &d->p, first) ? CODEC_OK : get_any(d);
 }
 
 CodecStatus decode_value(Decoder *d) {
-  const uint8_t *p = d->p;
   size_t len;
   d->owed--;
-  if (p >= d->quick_end)
+  if (d->p >= d->quick_end)
     return get_any(d);
-  unsigned first = (unsigned)head_once(*p);
-  if (decode_is_string(d, first, &len)) {
-    decode_push_string(d, len);
-    return CODEC_OK;
-  }
-  if (!push_number(d->L, &p, first))
-    return get_any(d);
-  d->p = p;
+  unsigned first = (unsigned)head_once(*d->p);
+  if (!decode_is_string(d, first, &len))
+    return get_number(d, first);
+  decode_push_string(d, len);
   return CODEC_OK;
 }
 
-CodecStatus decode_item(Decoder *d, const Head *head) {
+CodecStatus decode_item(Decoder *d, Head head) {
   return get_item(d, head);
 }
 
@@ -430,11 +432,29 @@ static CodecStatus get_message(Decoder *d, size_t size, int n) {
   return CODEC_OK;
 }
 
+static inline bool take_scalar(lua_State *L, const uint8_t **p,
+                               const uint8_t *end) {
+  Head head;
+  if (head_get(p, end, &head) != HEAD_OK)
+    return false;
+  if (head.major != MAJOR_BYTES && head.major != MAJOR_TEXT)
+    return scalar_push(L, &head);
+  if (head.info == INFO_OPEN || head.arg > (size_t)(end - *p))
+    return false;
+  const char *s = (const char *)*p;
+  *p += head.arg;
+  if (head.arg <= SHORT_STRING)
+    decode_push_copy(L, s, (size_t)head.arg);
+  else
+    lua_pushlstring(L, s, (size_t)head.arg);
+  return true;
+}
+
 static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
                          size_t *used, int n) {
   const uint8_t *p = bytes;
   for (int i = 0; i < n; i++)
-    if (!scalar_take(L, &p, bytes + size)) {
+    if (!take_scalar(L, &p, bytes + size)) {
       lua_pop(L, i);
       return false;
     }
@@ -442,26 +462,31 @@ static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
   return true;
 }
 
+/* Field by field: an initializer would write zeros over all of it first. */
+static void begin(Decoder *d, const uint8_t *bytes, size_t size, size_t n) {
+  bool strict = (d->flags & CODEC_STRICT) != 0;
+  d->p = d->base = d->item = bytes;
+  d->end = bytes + size;
+  d->quick_end = strict || size < HEAD_MOST ? bytes : d->end - (HEAD_MOST - 1);
+  d->owed = n;
+  d->stacked = d->marks = d->maps = d->strings_from = d->strings = 0;
+  d->depth = d->below = d->memo = d->keys_at = 0;
+  d->bottom = lua_gettop(d->L);
+  d->in_namespace = false;
+}
+
 static CodecStatus decode_all(lua_State *L, const uint8_t *bytes, size_t size,
                               size_t *used, int n, const CodecOptions *opts,
                               CodecError *err) {
   Keys keys;
-  Decoder d = {
-      .keys = &keys,
-      .L = L,
-      .p = bytes,
-      .end = bytes + size,
-      .base = bytes,
-      .quick_end = (opts->flags & CODEC_STRICT) != 0 || size < HEAD_MOST
-                       ? bytes
-                       : bytes + size - (HEAD_MOST - 1),
-      .item = bytes,
-      .opts = opts,
-      .err = err,
-      .owed = (size_t)n,
-      .flags = opts->flags,
-      .max_depth = opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth,
-      .bottom = lua_gettop(L)};
+  Decoder d;
+  d.L = L;
+  d.opts = opts;
+  d.err = err;
+  d.keys = &keys;
+  d.flags = opts->flags;
+  d.max_depth = opts->max_depth == 0 ? CODEC_DEPTH_DEFAULT : opts->max_depth;
+  begin(&d, bytes, size, (size_t)n);
   CodecStatus status = get_message(&d, size, n);
   if (status != CODEC_OK)
     lua_settop(L, d.bottom);
@@ -477,9 +502,10 @@ static CodecStatus decode_all(lua_State *L, const uint8_t *bytes, size_t size,
 CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
                              size_t *used, int n, const CodecOptions *opts,
                              CodecError *err) {
-  if (scalar_fits(opts, n) && take_scalars(L, bytes, size, used, n))
-    return err->status = CODEC_OK;
-  return decode_all(L, bytes, size, used, n, opts, err);
+  if (!scalar_begins(bytes, bytes + size) || !scalar_fits(opts, n) ||
+      !take_scalars(L, bytes, size, used, n))
+    return decode_all(L, bytes, size, used, n, opts, err);
+  return err->status = CODEC_OK;
 }
 
 typedef struct Call {

@@ -32,23 +32,42 @@ void decode_count_map(Decoder *d) {
     open_keys(d);
 }
 
+static NOINLINE void push_new(Decoder *d, Key *key, size_t len) {
+  key->text = decode_push_string(d, len);
+  key->len = len;
+  lua_copy(d->L, -1, d->keys_at + (int)(key - d->keys->known));
+  if (d->keys->credit-- == 0)
+    d->keys_at = 0;
+}
+
+/* Keys are too short for the call of memcmp. */
+static inline bool is_equal(const char *a, const uint8_t *b, size_t len) {
+  uint64_t x, y;
+  while (len >= 8) {
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    if (x != y)
+      return false;
+    a += 8, b += 8, len -= 8;
+  }
+  while (len > 0 && *a == (char)*b)
+    a++, b++, len--;
+  return len == 0;
+}
+
 /* The bytes of the key may change: they are compared, then forgotten. */
-static void push_known(Decoder *d, size_t len) {
+static inline void push_known(Decoder *d, size_t len) {
   const uint8_t *s = d->p;
   unsigned i =
       (s[0] + 3U * s[(ptrdiff_t)len - 1] + 5U * (unsigned)len) % KEYS_MOST;
   Key *key = &d->keys->known[i];
-  if (key->len == len && memcmp(key->text, s, len) == 0) {
-    d->keys->credit++;
-    d->p += len;
-    lua_pushvalue(d->L, d->keys_at + (int)i);
+  if (key->len != len || !is_equal(key->text, s, len)) {
+    push_new(d, key, len);
     return;
   }
-  key->text = decode_push_string(d, len);
-  key->len = len;
-  lua_copy(d->L, -1, d->keys_at + (int)i);
-  if (d->keys->credit-- == 0)
-    d->keys_at = 0;
+  d->keys->credit++;
+  d->p += len;
+  lua_pushvalue(d->L, d->keys_at + (int)i);
 }
 
 /* --- any keys --- */
@@ -70,7 +89,7 @@ static CodecStatus check_key(Decoder *d, const uint8_t *item) {
   return CODEC_OK;
 }
 
-static CodecStatus get_any(Decoder *d) {
+static NOINLINE CodecStatus get_any(Decoder *d) {
   const uint8_t *item = d->p;
   bool strict = (d->flags & CODEC_STRICT) != 0;
   Head head;
@@ -78,12 +97,12 @@ static CodecStatus get_any(Decoder *d) {
   if (status != CODEC_OK)
     return status;
   if (head.major == MAJOR_BYTES || head.major == MAJOR_TEXT)
-    status = decode_string(d, &head);
+    status = decode_string(d, head);
   else if (head.major == MAJOR_OTHER &&
            (head.info == OTHER_NULL || head.info == OTHER_UNDEFINED))
     return decode_fail(d, CODEC_KEY, "null as a table key");
   else
-    status = decode_item(d, &head);
+    status = decode_item(d, head);
   if (status != CODEC_OK || (head.major <= MAJOR_TEXT && !strict))
     return status;
   return check_key(d, item);

@@ -66,9 +66,7 @@ static void open_memo(Decoder *d) {
   d->memo = d->bottom + 1;
 }
 
-void decode_set_mark(Decoder *d, size_t mark) {
-  if (mark == NO_MARK)
-    return;
+void decode_keep_mark(Decoder *d, size_t mark) {
   lua_pushvalue(d->L, -1);
   lua_rawseti(d->L, d->memo, (lua_Integer)mark + 1);
 }
@@ -98,11 +96,11 @@ static CodecStatus get_marked(Decoder *d, size_t mark) {
   if (status != CODEC_OK)
     return status;
   if (head.major == MAJOR_ARRAY)
-    return decode_array(d, &head, mark);
+    return decode_array(d, head, mark);
   if (head.major == MAJOR_MAP)
-    return decode_map(d, &head, mark);
+    return decode_map(d, head, mark);
   if (head.major == MAJOR_TAG)
-    return decode_tag(d, &head, mark);
+    return decode_tag(d, head, mark);
   return bad_reference(d, "a mark on a value without identity");
 }
 
@@ -221,8 +219,8 @@ static CodecStatus get_plain_object(Decoder *d, size_t mark) {
     return status;
   if (head.major != MAJOR_ARRAY && head.major != MAJOR_MAP)
     return decode_fail(d, CODEC_NAME, "an object that is no table");
-  status = head.major == MAJOR_ARRAY ? decode_array(d, &head, mark)
-                                     : decode_map(d, &head, mark);
+  status = head.major == MAJOR_ARRAY ? decode_array(d, head, mark)
+                                     : decode_map(d, head, mark);
   if (status == CODEC_OK) {
     lua_rawgeti(d->L, -2, 4);
     lua_setmetatable(d->L, -2);
@@ -354,7 +352,7 @@ static CodecStatus get_bytes(Decoder *d) {
   if (status != CODEC_OK)
     return status;
   if (head.major == MAJOR_BYTES)
-    return decode_string(d, &head);
+    return decode_string(d, head);
   if (head.major == MAJOR_TAG && head.arg == TAG_STRING_REF)
     return get_string_reference(d);
   return decode_fail(d, CODEC_FORM, "a tag that needs a byte string");
@@ -494,22 +492,22 @@ static bool is_known(uint64_t tag) {
          (tag >= TAG_TYPED_FIRST && tag <= TAG_TYPED_LAST);
 }
 
-CodecStatus decode_tag(Decoder *d, const Head *head, size_t mark) {
-  if (head->info == INFO_OPEN)
+CodecStatus decode_tag(Decoder *d, Head head, size_t mark) {
+  if (head.info == INFO_OPEN)
     return decode_fail(d, CODEC_FORM, "a tag of no length");
   CodecStatus status = decode_enter(d);
   if (status != CODEC_OK)
     return status;
-  if (head->arg == TAG_MARK)
+  if (head.arg == TAG_MARK)
     status = get_marked(d, mark);
-  else if (head->arg == TAG_OBJECT)
+  else if (head.arg == TAG_OBJECT)
     status = get_object(d, mark);
-  else if (!is_known(head->arg))
-    status = get_other_tag(d, head->arg, mark);
+  else if (!is_known(head.arg))
+    status = get_other_tag(d, head.arg, mark);
   else if (mark != NO_MARK)
     status = bad_reference(d, "a mark on a value without identity");
   else
-    status = get_known_tag(d, (unsigned)head->arg);
+    status = get_known_tag(d, (unsigned)head.arg);
   d->depth--;
   return status;
 }

@@ -23,6 +23,9 @@ enum {
 };
 #define NO_MARK SIZE_MAX
 
+/* Out of line, or who does not call it pays for its registers. */
+#define NOINLINE __attribute__((noinline))
+
 typedef struct Key {
   const char *text; /* Lua's, of the string in the slot */
   size_t len;       /* SIZE_MAX: none yet */
@@ -61,11 +64,11 @@ CodecStatus decode_fail(Decoder *d, CodecStatus status, const char *format, ...)
 /* Push the next value; it must be among those owed. */
 CodecStatus decode_value(Decoder *d);
 CodecStatus decode_head(Decoder *d, Head *head);
-CodecStatus decode_item(Decoder *d, const Head *head);
-CodecStatus decode_string(Decoder *d, const Head *head);
+CodecStatus decode_item(Decoder *d, Head head);
+CodecStatus decode_string(Decoder *d, Head head);
 /* With a mark the container can be referred to from its inside. */
-CodecStatus decode_array(Decoder *d, const Head *head, size_t mark);
-CodecStatus decode_map(Decoder *d, const Head *head, size_t mark);
+CodecStatus decode_array(Decoder *d, Head head, size_t mark);
+CodecStatus decode_map(Decoder *d, Head head, size_t mark);
 CodecStatus decode_enter(Decoder *d);
 
 /* Is the next a string, with a head of one or two bytes? Then skip the head. */
@@ -81,13 +84,15 @@ static inline bool decode_is_string(Decoder *d, unsigned first, size_t *len) {
   return true;
 }
 
+/* Push a short string of bytes that may change under us. */
+const char *decode_push_copy(lua_State *L, const char *s, size_t len);
+
 /* Push the string of the next `len` bytes, which are there. */
-const char *decode_push_copy(Decoder *d, const char *s, size_t len);
 static inline const char *decode_push_string(Decoder *d, size_t len) {
   const char *s = (const char *)d->p;
   d->p += len;
   return len <= SHORT_STRING && (d->flags & CODEC_SHARED_MEMORY) != 0
-             ? decode_push_copy(d, s, len)
+             ? decode_push_copy(d->L, s, len)
              : lua_pushlstring(d->L, s, len);
 }
 
@@ -96,10 +101,14 @@ CodecStatus decode_key(Decoder *d);
 void decode_count_map(Decoder *d);
 
 /* decode_tag.c */
-CodecStatus decode_tag(Decoder *d, const Head *head, size_t mark);
+CodecStatus decode_tag(Decoder *d, Head head, size_t mark);
 /* The n values on the top go below all of the message. */
 void decode_move_down(Decoder *d, int n);
-void decode_set_mark(Decoder *d, size_t mark);
+void decode_keep_mark(Decoder *d, size_t mark);
+static inline void decode_set_mark(Decoder *d, size_t mark) {
+  if (mark != NO_MARK)
+    decode_keep_mark(d, mark);
+}
 CodecStatus decode_add_string(Decoder *d, size_t len);
 CodecStatus decode_big(Decoder *d, bool negative, uint64_t arg);
 

@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
+enum { NEW, ONCE, TWICE, MARKED }; /* MARKED + i: has the index i */
 enum { PIECE = 8192 };
 
 /* --- bytes --- */
@@ -32,8 +32,8 @@ CodecStatus encode_head_slowly(Encoder *e, unsigned major, uint64_t arg) {
 }
 
 /* The head of a container stands at `at` in one byte: make it say n. */
-static CodecStatus patch_head(Encoder *e, size_t at, unsigned major,
-                              uint64_t n) {
+static RARELY CodecStatus patch_head(Encoder *e, size_t at, unsigned major,
+                                     uint64_t n) {
   Buf *b = e->b;
   uint8_t head[HEAD_MOST];
   size_t more = head_put(head, major, n) - 1;
@@ -49,8 +49,8 @@ static CodecStatus patch_head(Encoder *e, size_t at, unsigned major,
   return CODEC_OK;
 }
 
-static CodecStatus put_chars_slowly(Encoder *e, unsigned major, const char *s,
-                                    size_t len) {
+static RARELY CodecStatus put_chars_slowly(Encoder *e, unsigned major,
+                                           const char *s, size_t len) {
   uint8_t head[HEAD_MOST];
   size_t bytes = head_put(head, major, len);
   if (buf_reserve(e->b, bytes + len) != 0)
@@ -78,13 +78,22 @@ static inline CodecStatus put_integer(Encoder *e, lua_Integer i) {
                 : encode_head(e, MAJOR_NEGATIVE, ~(uint64_t)i);
 }
 
+static RARELY CodecStatus put_float_slowly(Encoder *e, lua_Number d) {
+  uint8_t item[HEAD_MOST];
+  return append(e, item, head_put_float(item, d));
+}
+
 static CodecStatus put_float(Encoder *e, lua_Number d) {
   Buf *b = e->b;
-  uint8_t item[HEAD_MOST];
   if (!encode_is_roomy(b, 0))
-    return append(e, item, head_put_float(item, d));
+    return put_float_slowly(e, d);
   b->len += head_put_float(b->base + b->len, d);
   return CODEC_OK;
+}
+
+static CodecStatus put_number(Encoder *e, int index) {
+  return lua_isinteger(e->L, index) ? put_integer(e, lua_tointeger(e->L, index))
+                                    : put_float(e, lua_tonumber(e->L, index));
 }
 
 /* Is a string of `len` bytes worth an index when `next` is the next one? */
@@ -102,9 +111,8 @@ static bool counts_as_string(size_t len, size_t next) {
 */
 static CodecStatus put_deduped(Encoder *e, unsigned major, const char *s,
                                size_t len, bool may_refer) {
-  bool is_new = false;
   if (may_refer && len >= 3) {
-    size_t *number = seen_number(&e->texts, s, &is_new);
+    size_t *number = seen_number(&e->texts, s);
     if (number == NULL)
       return encode_fail(e, CODEC_MEMORY, "not enough memory");
     if (*number > 0) {
@@ -119,6 +127,8 @@ static CodecStatus put_deduped(Encoder *e, unsigned major, const char *s,
     e->strings++;
   return put_chars(e, major, s, len);
 }
+
+#define HIGH_BITS 0x8080808080808080U
 
 /* Copy it; are all of its bytes ASCII? */
 static inline bool copy_ascii(uint8_t *to, const char *s, size_t len) {
@@ -144,12 +154,30 @@ static inline bool copy_ascii(uint8_t *to, const char *s, size_t len) {
     all |= (to[len / 2] = (uint8_t)s[len / 2]);
     all |= (to[len - 1] = (uint8_t)s[len - 1]);
   }
-  return (all & 0x8080808080808080U) == 0;
+  return (all & HIGH_BITS) == 0;
+}
+
+/* The same of 16 bytes and more, in twice as large steps. */
+static inline bool copy_long_ascii(uint8_t *to, const char *s, size_t len) {
+  typedef uint64_t Pair __attribute__((vector_size(16)));
+  Pair two, all = {0, 0};
+  for (size_t i = 0; i < len - 16; i += 16) {
+    memcpy(&two, s + i, 16);
+    memcpy(to + i, &two, 16);
+    all |= two;
+  }
+  memcpy(&two, s + len - 16, 16);
+  memcpy(to + len - 16, &two, 16);
+  all |= two;
+  return ((all[0] | all[1]) & HIGH_BITS) == 0;
 }
 
 /* Copy it; is it UTF-8? Piece by piece, while the look has it in the cache. */
 static bool copy_utf8(uint8_t *to, const char *s, size_t len) {
   size_t at = 0;
+  if (len >= 16 && len <= PIECE)
+    return copy_long_ascii(to, s, len) ||
+           codec_is_utf8((const uint8_t *)s, len);
   while (len - at > PIECE && codec_is_utf8((const uint8_t *)s + at, PIECE)) {
     memcpy(to + at, s + at, PIECE);
     at += PIECE;
@@ -158,49 +186,48 @@ static bool copy_utf8(uint8_t *to, const char *s, size_t len) {
   return codec_is_utf8((const uint8_t *)s + at, len - at);
 }
 
-/* There is room for it and a head. */
-static CodecStatus put_text(Encoder *e, const char *s, size_t len) {
-  Buf *b = e->b;
-  uint8_t *to = b->base + b->len;
-  size_t bytes = head_put(to, MAJOR_BYTES, len);
-  if (copy_utf8(to + bytes, s, len))
-    to[0] |= MAJOR_TEXT << 5;
-  b->len += bytes + len;
-  return CODEC_OK;
+/* With options that are seldom given, or without room. */
+static RARELY CodecStatus put_string_slowly(Encoder *e, const char *s,
+                                            size_t len) {
+  unsigned major = MAJOR_BYTES;
+  if ((e->flags & CODEC_BYTES) == 0) {
+    if (codec_is_utf8((const uint8_t *)s, len))
+      major = MAJOR_TEXT;
+    else if ((e->flags & CODEC_TEXT) != 0)
+      return encode_fail(e, CODEC_TYPE, "a string that is not UTF-8");
+  }
+  return (e->flags & CODEC_DEDUPE) != 0 ? put_deduped(e, major, s, len, true)
+                                        : put_chars(e, major, s, len);
 }
 
 /* Out of line, or the short ones pay for its registers. */
-static __attribute__((noinline)) CodecStatus
-put_string_slowly(Encoder *e, const char *s, size_t len) {
-  unsigned major = MAJOR_BYTES;
-  uint32_t flags = e->flags & (CODEC_BYTES | CODEC_TEXT | CODEC_DEDUPE);
-  if (flags == CODEC_BYTES)
-    return put_chars(e, major, s, len);
-  if (flags == 0 && encode_is_roomy(e->b, len))
-    return put_text(e, s, len);
-  if ((flags & CODEC_BYTES) == 0) {
-    if (codec_is_utf8((const uint8_t *)s, len))
-      major = MAJOR_TEXT;
-    else if ((flags & CODEC_TEXT) != 0)
-      return encode_fail(e, CODEC_TYPE, "a string that is not UTF-8");
-  }
-  return (flags & CODEC_DEDUPE) != 0 ? put_deduped(e, major, s, len, true)
-                                     : put_chars(e, major, s, len);
+static NOINLINE CodecStatus put_long_string(Encoder *e, const char *s,
+                                            size_t len) {
+  Buf *b = e->b;
+  if (!encode_is_roomy(b, len) || (e->flags & (CODEC_TEXT | CODEC_DEDUPE)) != 0)
+    return put_string_slowly(e, s, len);
+  uint8_t *to = b->base + b->len;
+  size_t bytes = head_put(to, MAJOR_BYTES, len);
+  b->len += bytes + len;
+  if ((e->flags & CODEC_BYTES) != 0)
+    memcpy(to + bytes, s, len);
+  else if (copy_utf8(to + bytes, s, len))
+    to[0] |= MAJOR_TEXT << 5;
+  return CODEC_OK;
 }
 
 /* Most strings are short and all ASCII: copied and looked at in one go. */
 static CodecStatus put_string(Encoder *e, int index) {
-  size_t got;
-  const char *s = lua_tolstring(e->L, index, &got);
-  size_t len = got;
+  const char *s = lua_tolstring(e->L, index, &e->len);
+  size_t len = e->len;
   Buf *b = e->b;
   if (len >= INFO_ONE || !encode_is_roomy(b, len) ||
       (e->flags & CODEC_DEDUPE) != 0)
-    return put_string_slowly(e, s, len);
+    return put_long_string(e, s, len);
   uint8_t *to = b->base + b->len;
   unsigned major = (e->flags & CODEC_BYTES) != 0 ? MAJOR_BYTES : MAJOR_TEXT;
   if (!copy_ascii(to + 1, s, len) && major == MAJOR_TEXT)
-    return put_string_slowly(e, s, len);
+    return put_long_string(e, s, len);
   to[0] = (uint8_t)(major << 5 | len);
   b->len += 1 + len;
   return CODEC_OK;
@@ -219,6 +246,7 @@ CodecStatus encode_name(Encoder *e, const char *s, size_t len) {
 CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
   CodecStatus status = encode_head(e, MAJOR_ARRAY, n);
   int at = t;
+  e->depth++;
   for (size_t i = 1; i <= n && status == CODEC_OK; i++) {
     int type = lua_rawgeti(e->L, t, (lua_Integer)i);
     if (type == LUA_TNIL && !holes) {
@@ -238,8 +266,7 @@ CodecStatus encode_array(Encoder *e, int t, size_t n, bool holes) {
       at = t;
     }
   }
-  if (at > t)
-    lua_settop(e->L, t);
+  e->depth--;
   return status;
 }
 
@@ -280,6 +307,7 @@ static CodecStatus put_pairs(Encoder *e, int t) {
   CodecStatus status = encode_head(e, MAJOR_MAP, 0);
   if (status != CODEC_OK)
     return status;
+  e->depth++;
   do {
     status = put_pair(e, t);
     if (status != CODEC_OK)
@@ -287,6 +315,7 @@ static CodecStatus put_pairs(Encoder *e, int t) {
     lua_settop(e->L, t + 1);
     n++;
   } while (lua_next(e->L, t));
+  e->depth--;
   return n < INFO_ONE && e->b->base != NULL
              ? (e->b->base[at] += (uint8_t)n, CODEC_OK)
              : patch_head(e, at, MAJOR_MAP, n);
@@ -360,30 +389,26 @@ CodecStatus encode_plain(Encoder *e, int t) {
 
 /* --- anything with an identity: at `t`, on the top --- */
 
-/*
-** Tell whether the value at `t` was met before; then it has been written as a
-** reference. In the second pass a value met twice gets its mark.
-*/
-static CodecStatus put_identity(Encoder *e, int t, bool *is_done) {
-  bool is_new;
-  size_t *number = seen_number(&e->seen, lua_topointer(e->L, t), &is_new);
-  if (number == NULL)
-    return encode_fail(e, CODEC_MEMORY, "not enough memory");
-  if (is_new || (e->second && *number == ONCE))
-    return CODEC_OK;
-  if (e->second && *number == TWICE) {
-    *number = MARKED + e->marks++;
-    return encode_head(e, MAJOR_TAG, TAG_MARK);
-  }
+static CodecStatus put_content(Encoder *e, int t, int type) {
+  return lua_getmetatable(e->L, t) ? encode_object(e, t, type)
+                                   : encode_plain(e, t);
+}
+
+/* The value was met before, here is its number: a reference. */
+static CodecStatus put_again(Encoder *e, size_t *number) {
+  size_t index = e->second ? *number - MARKED : 0;
   if (!e->second) {
     *number = TWICE;
     e->twice = true;
   }
-  *is_done = true;
   CodecStatus status = encode_head(e, MAJOR_TAG, TAG_REF);
-  return status != CODEC_OK ? status
-         : e->second        ? encode_head(e, MAJOR_UNSIGNED, *number - MARKED)
-                            : encode_head(e, MAJOR_UNSIGNED, 0);
+  return status != CODEC_OK ? status : encode_head(e, MAJOR_UNSIGNED, index);
+}
+
+static CodecStatus put_mark(Encoder *e, int t, int type, size_t *number) {
+  *number = MARKED + e->marks++;
+  CodecStatus status = encode_head(e, MAJOR_TAG, TAG_MARK);
+  return status != CODEC_OK ? status : put_content(e, t, type);
 }
 
 /* Slots for some levels from the top on, which is `t`. */
@@ -394,33 +419,32 @@ static bool reserve_stack(Encoder *e, int t) {
   return true;
 }
 
-static CodecStatus put_nested(Encoder *e, int t, int type) {
-  bool is_done = false;
+static NOINLINE CodecStatus put_nested(Encoder *e, int t, int type) {
   if (e->depth >= e->max_depth)
     return encode_fail_depth(e);
   if (e->b->len - e->start > e->max_bytes)
     return encode_fail(e, CODEC_LIMIT, "more than max_bytes");
   if (t + ENCODE_ROOM > e->stack_end && !reserve_stack(e, t))
     return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
-  if ((e->flags & CODEC_TREE) == 0) {
-    CodecStatus status = put_identity(e, t, &is_done);
-    if (status != CODEC_OK || is_done)
-      return status;
-  }
-  e->depth++;
-  CodecStatus status = lua_getmetatable(e->L, t) ? encode_object(e, t, type)
-                                                 : encode_plain(e, t);
-  e->depth--;
-  return status;
+  if ((e->flags & CODEC_TREE) != 0)
+    return put_content(e, t, type);
+  size_t *number = seen_number(&e->seen, lua_topointer(e->L, t));
+  if (number == NULL)
+    return encode_fail(e, CODEC_MEMORY, "not enough memory");
+  if (*number == NEW)
+    *number = ONCE;
+  else if (!e->second || *number >= MARKED)
+    return put_again(e, number);
+  else if (*number == TWICE)
+    return put_mark(e, t, type, number);
+  return put_content(e, t, type);
 }
 
 /* The value at `index`; unless it is a scalar that is the top. */
 CodecStatus encode_value(Encoder *e, int index, int type) {
   switch (type) {
   case LUA_TNUMBER:
-    return lua_isinteger(e->L, index)
-               ? put_integer(e, lua_tointeger(e->L, index))
-               : put_float(e, lua_tonumber(e->L, index));
+    return put_number(e, index);
   case LUA_TSTRING:
     return put_string(e, index);
   case LUA_TTABLE:
@@ -458,8 +482,9 @@ static CodecStatus put_top(Encoder *e, int index) {
   int top = lua_gettop(e->L);
   if (!reserve_stack(e, top))
     return encode_fail(e, CODEC_STACK, "the Lua stack cannot grow");
-  lua_pushvalue(e->L, index);
-  CodecStatus status = encode_value(e, top + 1, type);
+  if (index < top)
+    lua_pushvalue(e->L, index);
+  CodecStatus status = encode_value(e, lua_gettop(e->L), type);
   lua_settop(e->L, top);
   return status;
 }
@@ -499,7 +524,7 @@ static bool put_scalars(lua_State *L, int first, int n, Buf *b,
                         uint32_t flags) {
   size_t mark = b->len, bytes;
   for (int i = 0; i < n; i++, b->len += bytes)
-    if ((bytes = scalar_put(L, first + i, b, flags)) == 0) {
+    if ((bytes = scalar_append(L, first + i, b, flags)) == 0) {
       b->len = mark;
       return false;
     }

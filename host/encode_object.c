@@ -31,6 +31,14 @@ static CodecStatus call_hook(Encoder *e, int t) {
   return CODEC_OK;
 }
 
+/* The value at `index`, on the top, of which an object is made. */
+static CodecStatus put_inner(Encoder *e, int index, int type) {
+  e->depth++;
+  CodecStatus status = encode_value(e, index, type);
+  e->depth--;
+  return status;
+}
+
 /* The entry of its metatable is on the top, the object at t. */
 static CodecStatus put_object(Encoder *e, int t) {
   lua_State *L = e->L;
@@ -55,7 +63,7 @@ static CodecStatus put_object(Encoder *e, int t) {
   if (status != CODEC_OK)
     return status;
   if (hook)
-    return encode_value(e, lua_gettop(L), lua_type(L, -1));
+    return put_inner(e, lua_gettop(L), lua_type(L, -1));
   lua_settop(L, t);
   return encode_plain(e, t);
 }
@@ -88,7 +96,7 @@ static CodecStatus put_kind(Encoder *e, int t, lua_Integer kind) {
   if (status != CODEC_OK)
     return status;
   int type = lua_getiuservalue(e->L, t, 1);
-  return encode_value(e, t + 1, type);
+  return put_inner(e, t + 1, type);
 }
 
 /* The metatable of the value at `t` is on the top; it may have no name. */

@@ -64,6 +64,7 @@ static CodecStatus sort_keys(Encoder *e, int t, Key *keys, size_t n,
 static CodecStatus put_keys(Encoder *e, int t, const Key *keys, size_t n) {
   CodecStatus status = encode_head(e, MAJOR_MAP, n);
   int top = lua_gettop(e->L);
+  e->depth++;
   for (size_t i = 0; i < n && status == CODEC_OK; i++) {
     lua_settop(e->L, top);
     lua_pushvalue(e->L, keys[i].index);
@@ -71,6 +72,7 @@ static CodecStatus put_keys(Encoder *e, int t, const Key *keys, size_t n) {
     lua_rawget(e->L, t);
     status = encode_pair(e, top);
   }
+  e->depth--;
   return status;
 }
 

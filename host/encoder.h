@@ -4,6 +4,10 @@
 ** Stack discipline: a table (or other value with an identity) is encoded as
 ** the top of the stack, at the absolute index `t`; whatever is left above it
 ** is popped by who pushed it. Each level has ENCODE_ROOM free slots.
+**
+** Depth: counted by who writes what is inside, so that the calls on the way
+** there are the last thing their callers do: a processor foresees some 16
+** returns. What fails need not count back.
 */
 #ifndef ENCODER_H
 #define ENCODER_H
@@ -21,6 +25,7 @@ typedef struct Encoder {
   CodecError *err;
   size_t start, max_bytes;
   size_t marks, strings; /* how many were given an index */
+  size_t len;            /* of the string at work */
   uint32_t flags;
   int depth, max_depth;
   int stack_end; /* up to here there are free slots */
@@ -29,7 +34,11 @@ typedef struct Encoder {
   Seen seen, texts;
 } Encoder;
 
-CodecStatus encode_head_slowly(Encoder *e, unsigned major, uint64_t arg);
+/* Out of line, or who does not call it pays for its registers. */
+#define NOINLINE __attribute__((noinline))
+#define RARELY __attribute__((noinline, cold))
+
+RARELY CodecStatus encode_head_slowly(Encoder *e, unsigned major, uint64_t arg);
 
 /* Is there room for `bytes` and a head? Else write what fits exactly. */
 static inline bool encode_is_roomy(const Buf *b, size_t bytes) {
@@ -65,12 +74,12 @@ CodecStatus encode_function(Encoder *e, int index);
 CodecStatus encode_guarded(Encoder *e, int first, int n);
 
 /* encode_error.c: the kind of a bad value and the way to it */
-CodecStatus encode_fail(Encoder *e, CodecStatus status, const char *why);
-CodecStatus encode_fail_full(Encoder *e);
-CodecStatus encode_fail_depth(Encoder *e);
-CodecStatus encode_fail_under(Encoder *e, int key, CodecStatus status);
-CodecStatus encode_fail_key(Encoder *e, CodecStatus status);
-CodecStatus encode_refuse(Encoder *e, int index);
+RARELY CodecStatus encode_fail(Encoder *e, CodecStatus status, const char *why);
+RARELY CodecStatus encode_fail_full(Encoder *e);
+RARELY CodecStatus encode_fail_depth(Encoder *e);
+RARELY CodecStatus encode_fail_under(Encoder *e, int key, CodecStatus status);
+RARELY CodecStatus encode_fail_key(Encoder *e, CodecStatus status);
+RARELY CodecStatus encode_refuse(Encoder *e, int index);
 void encode_bracket_path(CodecError *err);
 
 #endif

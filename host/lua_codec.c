@@ -10,7 +10,7 @@
 
 #include "buf.h"
 #include "codec.h"
-#include "head.h"
+#include "scalar.h"
 
 #define SCRATCH "tidepool.codec.scratch"
 enum { SCRATCH_KEPT = 4 << 20 };
@@ -21,6 +21,8 @@ typedef struct Options {
   CodecOptions codec;
   bool magic;
 } Options;
+
+static const Options no_options;
 
 typedef enum OptionKind {
   OPTION_FLAG,   /* true sets the flag */
@@ -177,8 +179,8 @@ static Options read_table(lua_State *L, int arg) {
 
 /* Leaves `null` and `tags` on the stack when they are given. */
 static inline Options read_options(lua_State *L, int arg) {
-  static const Options none = {.magic = false};
-  return lua_isnoneornil(L, arg) ? none : read_table(L, arg);
+  return lua_gettop(L) < arg || lua_isnil(L, arg) ? no_options
+                                                  : read_table(L, arg);
 }
 
 /* --- the scratch buffer --- */
@@ -230,23 +232,55 @@ static int raise_encode(lua_State *L, const char *what, const CodecError *e) {
                     e->why);
 }
 
-static int f_encode(lua_State *L) {
+/* A head and the string at 1: a concatenation copies that once. */
+static void push_string(lua_State *L) {
+  uint8_t head[HEAD_MOST];
+  size_t len;
+  const uint8_t *s = (const uint8_t *)lua_tolstring(L, 1, &len);
+  unsigned major = codec_is_utf8(s, len) ? MAJOR_TEXT : MAJOR_BYTES;
+  lua_pushlstring(L, (char *)head, head_put(head, major, len));
+  lua_pushvalue(L, 1);
+  lua_concat(L, 2);
+}
+
+/* A value that is no container needs no buffer. */
+static bool push_scalar(lua_State *L) {
+  uint8_t item[HEAD_MOST];
+  int type = lua_type(L, 1);
+  if (type == LUA_TSTRING) {
+    push_string(L);
+    return true;
+  }
+  size_t bytes = scalar_put(L, 1, type, item);
+  if (bytes > 0)
+    lua_pushlstring(L, (char *)item, bytes);
+  return bytes > 0;
+}
+
+/* The value at 1 by way of the buffer. */
+static int encode_value(lua_State *L, const Options *opts) {
   CodecError err;
-  luaL_checkany(L, 1);
-  Options opts = read_options(L, 2);
   Scratch *scratch = take_scratch(L);
   uint8_t magic[3] = {MAJOR_TAG << 5 | INFO_TWO, TAG_CBOR >> 8,
                       TAG_CBOR & 0xff};
-  if (opts.magic && buf_append(&scratch->buf, magic, sizeof magic) != 0) {
+  if (opts->magic && buf_append(&scratch->buf, magic, sizeof magic) != 0) {
     scratch->is_busy = false;
     return luaL_error(L, "not enough memory");
   }
-  if (codec_encode(L, 1, 1, &scratch->buf, &opts.codec, &err) != CODEC_OK) {
+  if (codec_encode(L, 1, 1, &scratch->buf, &opts->codec, &err) != CODEC_OK) {
     scratch->is_busy = false;
     return raise_encode(L, "value", &err);
   }
   push_bytes(L, scratch);
   return 1;
+}
+
+static int f_encode(lua_State *L) {
+  if (lua_gettop(L) == 1)
+    return push_scalar(L) ? 1 : encode_value(L, &no_options);
+  luaL_checkany(L, 1);
+  Options opts = read_options(L, 2);
+  return encode_value(L, &opts);
 }
 
 static int f_pack(lua_State *L) {
@@ -290,13 +324,28 @@ static CodecStatus refuse_rest(CodecError *err, size_t used, size_t size) {
   return err->status = CODEC_FORM;
 }
 
+/* Push the value if the message is a scalar and no more. */
+static inline bool push_lone(lua_State *L, const uint8_t *s, size_t size) {
+  const uint8_t *p = s, *end = s + size;
+  Head head;
+  return scalar_begins(s, end) && head_get(&p, end, &head) == HEAD_OK &&
+         p == end && scalar_push(L, &head);
+}
+
 /* Push value and next position, or nil and a message: is it the former? */
 static bool push_decoded(lua_State *L) {
-  size_t size, used;
+  size_t size, used, from = 0;
   CodecError err;
   const uint8_t *s = (const uint8_t *)luaL_checklstring(L, 1, &size);
-  bool to_end = lua_isnoneornil(L, 2);
-  size_t from = to_end ? 0 : check_start(L, 2, size);
+  bool to_end = lua_gettop(L) == 1;
+  if (to_end && push_lone(L, s, size)) {
+    lua_pushinteger(L, (lua_Integer)size + 1);
+    return true;
+  }
+  if (!to_end) {
+    to_end = lua_isnil(L, 2);
+    from = to_end ? 0 : check_start(L, 2, size);
+  }
   Options opts = read_options(L, 3);
   CodecStatus status =
       codec_decode_raw(L, s + from, size - from, &used, 1, &opts.codec, &err);

@@ -9,7 +9,7 @@
 #include "codec.h"
 #include "head.h"
 
-enum { SCALAR_MOST = 4, SCALAR_SHORT = 40 };
+enum { SCALAR_MOST = 4 };
 
 /* May these options take the short way? */
 static inline bool scalar_fits(const CodecOptions *opts, int n) {
@@ -35,48 +35,15 @@ static inline bool scalar_put_number(lua_State *L, Buf *b) {
   return true;
 }
 
-static inline bool scalar_push_number(lua_State *L, const uint8_t *bytes,
-                                      size_t size, size_t *used) {
-  const uint8_t *p = bytes;
-  Head head;
-  if (head_get(&p, bytes + size, &head) != HEAD_OK)
-    return false;
-  if (head.major == MAJOR_UNSIGNED && head.arg <= INT64_MAX)
-    lua_pushinteger(L, (lua_Integer)head.arg);
-  else if (head.major == MAJOR_NEGATIVE && head.arg <= INT64_MAX)
-    lua_pushinteger(L, (lua_Integer)~head.arg);
-  else if (head.major == MAJOR_OTHER && head.info >= INFO_TWO &&
-           head.info <= INFO_EIGHT)
-    lua_pushnumber(L, head_float(&head));
-  else
-    return false;
-  *used = (size_t)(p - bytes);
-  return true;
-}
-
-/* One value at idx, a string only as plain bytes; its bytes, or 0. */
-static inline size_t scalar_put(lua_State *L, int idx, Buf *b, uint32_t flags) {
-  if (b->base == NULL || b->cap - b->len < HEAD_MOST)
-    return 0;
-  uint8_t *to = b->base + b->len;
-  switch (lua_type(L, idx)) {
+/* The value at idx, no string, into HEAD_MOST bytes; how many, or 0. */
+static inline size_t scalar_put(lua_State *L, int idx, int type, uint8_t *to) {
+  switch (type) {
   case LUA_TNUMBER: {
     if (!lua_isinteger(L, idx))
       return head_put_float(to, lua_tonumber(L, idx));
     lua_Integer i = lua_tointeger(L, idx);
     return i >= 0 ? head_put(to, MAJOR_UNSIGNED, (uint64_t)i)
                   : head_put(to, MAJOR_NEGATIVE, ~(uint64_t)i);
-  }
-  case LUA_TSTRING: {
-    size_t len;
-    if ((flags & CODEC_BYTES) == 0)
-      return 0;
-    const char *s = lua_tolstring(L, idx, &len);
-    if (b->cap - b->len - HEAD_MOST < len)
-      return 0;
-    size_t head = head_put(to, MAJOR_BYTES, len);
-    memcpy(to + head, s, len);
-    return head + len;
   }
   case LUA_TBOOLEAN:
     return head_put(to, MAJOR_OTHER,
@@ -88,45 +55,63 @@ static inline size_t scalar_put(lua_State *L, int idx, Buf *b, uint32_t flags) {
   }
 }
 
-/*
-** Pushes the value at *p and moves *p behind it. A short string is copied
-** before Lua sees it, since the bytes may change under us.
-*/
-static inline bool scalar_take(lua_State *L, const uint8_t **p,
-                               const uint8_t *end) {
-  char copy[SCALAR_SHORT];
-  Head head;
-  if (head_get(p, end, &head) != HEAD_OK || head.info == INFO_OPEN)
-    return false;
-  switch (head.major) {
+/* The same into a buffer, and strings if they are no more than bytes. */
+static inline size_t scalar_append(lua_State *L, int idx, const Buf *b,
+                                   uint32_t flags) {
+  size_t len, room = b->cap - b->len;
+  if (b->base == NULL || room < HEAD_MOST)
+    return 0;
+  uint8_t *to = b->base + b->len;
+  int type = lua_type(L, idx);
+  if (type != LUA_TSTRING || (flags & CODEC_BYTES) == 0)
+    return scalar_put(L, idx, type, to);
+  const char *s = lua_tolstring(L, idx, &len);
+  if (room - HEAD_MOST < len)
+    return 0;
+  size_t head = head_put(to, MAJOR_BYTES, len);
+  memcpy(to + head, s, len);
+  return head + len;
+}
+
+/* Does one begin here? */
+static inline bool scalar_begins(const uint8_t *p, const uint8_t *end) {
+  return p < end && (*p < MAJOR_ARRAY << 5 || *p >= MAJOR_OTHER << 5);
+}
+
+/* Pushes the value of a head, unless more belongs to it. */
+static inline bool scalar_push(lua_State *L, const Head *head) {
+  switch (head->major) {
   case MAJOR_UNSIGNED:
   case MAJOR_NEGATIVE:
-    if (head.arg > INT64_MAX)
+    if (head->arg > INT64_MAX || head->info == INFO_OPEN)
       return false;
-    lua_pushinteger(L, head.major == MAJOR_UNSIGNED ? (lua_Integer)head.arg
-                                                    : (lua_Integer)~head.arg);
-    return true;
-  case MAJOR_BYTES:
-  case MAJOR_TEXT:
-    if (head.arg > (size_t)(end - *p) || head.arg > SCALAR_SHORT)
-      return false;
-    memcpy(copy, *p, head.arg);
-    lua_pushlstring(L, copy, head.arg);
-    *p += head.arg;
+    lua_pushinteger(L, head->major == MAJOR_UNSIGNED ? (lua_Integer)head->arg
+                                                     : (lua_Integer)~head->arg);
     return true;
   case MAJOR_OTHER:
-    if (head.info == OTHER_NULL)
+    if (head->info == OTHER_NULL)
       lua_pushnil(L);
-    else if (head.info == OTHER_TRUE || head.info == OTHER_FALSE)
-      lua_pushboolean(L, head.info == OTHER_TRUE);
-    else if (head.info >= INFO_TWO)
-      lua_pushnumber(L, head_float(&head));
+    else if (head->info == OTHER_TRUE || head->info == OTHER_FALSE)
+      lua_pushboolean(L, head->info == OTHER_TRUE);
+    else if (head->info >= INFO_TWO && head->info <= INFO_EIGHT)
+      lua_pushnumber(L, head_float(head));
     else
       return false;
     return true;
   default:
     return false;
   }
+}
+
+/* The commonest item, as above: what one head says. */
+static inline bool scalar_push_number(lua_State *L, const uint8_t *bytes,
+                                      size_t size, size_t *used) {
+  const uint8_t *p = bytes;
+  Head head;
+  if (head_get(&p, bytes + size, &head) != HEAD_OK || !scalar_push(L, &head))
+    return false;
+  *used = (size_t)(p - bytes);
+  return true;
 }
 
 #endif

@@ -39,22 +39,20 @@ static int resize(Seen *seen, size_t size) {
   return 0;
 }
 
-static size_t *among_few(Seen *seen, const void *address, bool *is_new) {
+static size_t *among_few(Seen *seen, const void *address) {
   for (size_t i = seen->count; i-- > 0;)
     if (seen->few[i].address == address)
       return &seen->few[i].number;
   if (seen->count == SEEN_FEW)
     return NULL;
-  *is_new = true;
   SeenPair *pair = &seen->few[seen->count++];
   *pair = (SeenPair){.address = address};
   return &pair->number;
 }
 
-size_t *seen_number(Seen *seen, const void *address, bool *is_new) {
-  *is_new = false;
+size_t *seen_number(Seen *seen, const void *address) {
   if (seen->slots == NULL) {
-    size_t *number = among_few(seen, address, is_new);
+    size_t *number = among_few(seen, address);
     if (number != NULL || resize(seen, FIRST_SLOTS) != 0)
       return number;
   }
@@ -66,7 +64,6 @@ size_t *seen_number(Seen *seen, const void *address, bool *is_new) {
       return NULL;
     pair = slot_of(seen->slots, seen->mask, address);
   }
-  *is_new = true;
   *pair = (SeenPair){.address = address};
   seen->count++;
   return &pair->number;

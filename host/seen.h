@@ -5,7 +5,6 @@
 #ifndef SEEN_H
 #define SEEN_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { SEEN_FEW = 12 };
@@ -29,9 +28,9 @@ static inline void seen_init(Seen *seen) {
 void seen_clear(Seen *seen);
 
 /*
-** The number of `address` (not NULL), 0 when it is new: `*is_new` says so.
-** The pointer is good until the next call. NULL: no memory.
+** The number of `address` (not NULL), 0 when it is new. The pointer is good
+** until the next call. NULL: no memory.
 */
-size_t *seen_number(Seen *seen, const void *address, bool *is_new);
+size_t *seen_number(Seen *seen, const void *address);
 
 #endif
