@@ -339,6 +339,7 @@ stack traceback in the initializer:
 	[C]: in function 'error'
 	main.lua:3: in function <main.lua:3>
 stack traceback:
+	[C]: in method 'apply'
 	main.lua:3: in main chunk
 	[C]: in ?
 ]], message "tidepool.pool(1, function() error 'oops' end):apply('mark', { 1 })")
