@@ -99,17 +99,6 @@ static void drop_kept(Alloc *a) {
   memset(a->kept, 0, sizeof a->kept);
 }
 
-Alloc *alloc_new(void) {
-  Alloc *a = calloc(1, sizeof *a);
-  keep_warm();
-  if (a == NULL)
-    return NULL;
-  a->sweep_at = FIRST_SWEEP;
-  a->older = newest;
-  newest = a;
-  return a;
-}
-
 void alloc_forget_spares(Alloc *a) {
   memset(a->spare, 0, sizeof a->spare);
 }
@@ -244,6 +233,25 @@ static int add_chunk(Alloc *a, Chunk *c) {
   a->n_chunks++;
   a->bytes += c->bytes;
   return 0;
+}
+
+/* It lies in its own first chunk: what is written often shares pages. */
+Alloc *alloc_new(void) {
+  Chunk *c = malloc(FIRST_CHUNK);
+  keep_warm();
+  if (c == NULL)
+    return NULL;
+  *c = (Chunk){.bytes = FIRST_CHUNK};
+  Alloc *a = (Alloc *)(void *)(c + 1);
+  *a = (Alloc){.sweep_at = FIRST_SWEEP, .older = newest};
+  if (add_chunk(a, c) != 0) {
+    free(c);
+    return NULL;
+  }
+  a->at = (unsigned char *)a + (sizeof *a + UNIT - 1) / UNIT * UNIT;
+  a->end = (unsigned char *)c + FIRST_CHUNK;
+  newest = a;
+  return a;
 }
 
 /* The old one's rest serves for smaller blocks. */

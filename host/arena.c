@@ -15,7 +15,7 @@
 
 #include "sys.h"
 
-enum { LEAST = 64, SPAN = 1 << 18, PAGE = 4096 };
+enum { LEAST = 64, SPAN = 1 << 18, STEP = 1 << 14, PAGE = 4096 };
 static const size_t MOST_SMALL = (size_t)LEAST << (ARENA_CLASSES - 1);
 static const size_t WARM = (size_t)128 << 20; /* larger blocks go back cold */
 
@@ -110,6 +110,17 @@ static void cool(Arena *a, size_t at, size_t bytes) {
     a->backed = at;
 }
 
+static int back_up_to(Arena *a, size_t end) {
+  if (end <= a->backed)
+    return 0;
+  if (sys_back(a->base + a->backed, end - a->backed) == 0) {
+    a->backed = end;
+    return 0;
+  }
+  errno = ENOMEM;
+  return -1;
+}
+
 static int alloc_large(Arena *a, size_t bytes, size_t *at, size_t *room) {
   *room = to_pages(bytes);
   if (*room < bytes) {
@@ -118,15 +129,9 @@ static int alloc_large(Arena *a, size_t bytes, size_t *at, size_t *room) {
   }
   if (take_extent(a, *room, at) != 0)
     return -1;
-  size_t end = *at + *room;
-  if (end <= a->backed)
+  if (back_up_to(a, *at + *room) == 0)
     return 0;
-  if (sys_back(a->base + a->backed, end - a->backed) == 0) {
-    a->backed = end;
-    return 0;
-  }
   give_extent(a, *at, *room);
-  errno = ENOMEM;
   return -1;
 }
 
@@ -139,15 +144,28 @@ static int class_of(size_t bytes) {
   return c;
 }
 
-static int cut_span(Arena *a, size_t bytes, size_t *at) {
-  if (a->span_left < bytes) {
-    size_t span, room; /* the old one's rest stays unused: under 64 KiB */
-    size_t want = a->top == 0 ? SPAN / 4 : SPAN; /* most pools stay small */
-    if (alloc_large(a, want, &span, &room) != 0)
-      return -1;
-    a->span_at = span;
-    a->span_left = room;
+/* Memory comes step by step: most pools stay small. */
+static int back_block(Arena *a, size_t at, size_t bytes) {
+  return back_up_to(a, (at + bytes + STEP - 1) & ~(size_t)(STEP - 1));
+}
+
+static int new_span(Arena *a, size_t bytes) {
+  size_t span, room = a->top == 0 ? SPAN / 4 : SPAN;
+  if (take_extent(a, room, &span) != 0)
+    return -1;
+  if (back_block(a, span, bytes) != 0) {
+    give_extent(a, span, room);
+    return -1;
   }
+  a->span_at = span; /* the old one's rest stays unused: under 64 KiB */
+  a->span_left = room;
+  return 0;
+}
+
+static int cut_span(Arena *a, size_t bytes, size_t *at) {
+  if (a->span_left < bytes ? new_span(a, bytes) != 0
+                           : back_block(a, a->span_at, bytes) != 0)
+    return -1;
   *at = a->span_at;
   a->span_at += bytes;
   a->span_left -= bytes;

@@ -15,17 +15,28 @@
 **
 ** It holds one end of a pair and the parent's pidfd: when either tells that
 ** the parent is gone, it ends.  It never has to be waited for.
+**
+** A fork takes longer than all else that a pool needs, so one supervisor is
+** always ready, the spare: it reads the next request from the pair itself.  It
+** dies with the nursery, which sees by a lifeline when it is in use, or gone,
+** and forks another a little later, or when a request finds none.
 */
 #include <errno.h>
 
 #include "supervisor.h"
 #include "supervisor_child.h"
 
-enum { TAG_REQUEST, TAG_HOST };
+enum { TAG_REQUEST, TAG_HOST, TAG_SPARE };
+
+typedef struct Nest {
+  int fd, poll_fd;
+  int spare; /* our end of its lifeline; -1: there is none */
+  SupervisorStart start;
+} Nest;
 
 /* The host is gone: supervisors end by themselves, unless they are stopped. */
 static void end_nursery(void) {
-  static const uint64_t patience_ns = 300000000, look_ns = 2000000;
+  static const uint64_t patience_ns = 300000000, look_ns = 200000;
   uint64_t end = sys_now_ns() + patience_ns;
   while (sys_has_children() && sys_now_ns() < end)
     sys_sleep_ns(look_ns);
@@ -33,43 +44,82 @@ static void end_nursery(void) {
   sys_exit(0);
 }
 
-static void be_nursery(int fd, int host, WorkerMain *child) {
-  fd = sys_lift(fd);
-  int host_fd = sys_lift(sys_pidfd(host));
-  int poll_fd = sys_lift(sys_poll_new());
-  int keep[] = {fd, host_fd, poll_fd};
+/* Nobody could be forked for it: its sender sees its own end closed. */
+static void refuse(Nest *n) {
+  if (supervisor_take_request(&n->start))
+    for (int i = 0; i < SUPERVISOR_FDS; i++)
+      sys_close(n->start.fds[i]);
+}
+
+static void fork_spare(Nest *n) {
+  int ends[2];
+  if (sys_pair(ends) != 0) {
+    refuse(n);
+    return;
+  }
+  n->start.lifeline = sys_lift(ends[1]);
+  int pid = sys_fork_own();
+  if (pid == 0)
+    supervisor_run(&n->start);
+  sys_close(n->start.lifeline);
+  n->spare = pid < 0 ? -1 : sys_lift(ends[0]);
+  if (n->spare >= 0) {
+    sys_poll_mute(n->poll_fd, n->fd, TAG_REQUEST, true);
+    sys_poll_add(n->poll_fd, n->spare, TAG_SPARE);
+  } else {
+    sys_close(ends[0]);
+    refuse(n);
+  }
+}
+
+static void lose_spare(Nest *n) {
+  sys_close(n->spare);
+  n->spare = -1;
+  sys_poll_mute(n->poll_fd, n->fd, TAG_REQUEST, false);
+}
+
+static void settle_nest(Nest *n, int host) {
+  SupervisorStart *start = &n->start;
+  n->fd = start->requests = sys_lift(n->fd);
+  start->host_fd = sys_lift(sys_pidfd(host));
+  n->poll_fd = sys_lift(sys_poll_new());
+  int keep[] = {n->fd, start->host_fd, n->poll_fd};
   sys_become_nursery();
   sys_title("tidepool nursery");
   sys_keep_fds(keep, 3);
   sys_use_stdio(-1, -1);
-  sys_poll_add(poll_fd, fd, TAG_REQUEST);
-  if (host_fd >= 0)
-    sys_poll_add(poll_fd, host_fd, TAG_HOST);
+  sys_poll_add(n->poll_fd, n->fd, TAG_REQUEST);
+  if (start->host_fd >= 0)
+    sys_poll_add(n->poll_fd, start->host_fd, TAG_HOST);
   if (!sys_is_parent(host))
     sys_exit(0);
-  for (void *prepared = NULL;;) {
-    if (prepared == NULL)
-      prepared = child->prepare();
+}
+
+static void be_nursery(int fd, int host, WorkerMain *child) {
+  static const int64_t rest_ns = 20000000; /* until another pool is likely */
+  Nest n = {.fd = fd, .spare = -1};
+  n.start.child = child;
+  n.start.nursery = sys_ask_pid();
+  settle_nest(&n, host);
+  for (int64_t rest = 0;;) {
+    if (n.start.prepared == NULL)
+      n.start.prepared = child->prepare();
     uint32_t tags[SYS_MAX_EVENTS];
-    int n = sys_poll_wait(poll_fd, tags, SYS_FOREVER);
-    for (int i = 0; i < n; i++)
-      if (tags[i] == TAG_HOST)
-        end_nursery();
-    if (n <= 0)
+    int got = sys_poll_wait(n.poll_fd, tags, rest);
+    if (got < 0)
       continue;
-    SupervisorStart start = {
-        .host_fd = host_fd, .child = child, .prepared = prepared};
-    int n_fds = SUPERVISOR_FDS;
-    long got =
-        sys_receive(fd, &start.brief, sizeof start.brief, start.fds, &n_fds);
-    if (got == 0 || (got < 0 && errno != EAGAIN))
-      end_nursery();
-    for (int i = 0; i < n_fds; i++)
-      start.fds[i] = sys_lift(start.fds[i]);
-    if (got == (long)sizeof start.brief && sys_fork() == 0)
-      supervisor_run(&start);
-    for (int i = 0; i < n_fds; i++)
-      sys_close(start.fds[i]);
+    bool wanted = got == 0, lost = false;
+    for (int i = 0; i < got; i++) {
+      if (tags[i] == TAG_HOST || sys_is_hung_up(n.fd))
+        end_nursery();
+      wanted |= tags[i] == TAG_REQUEST;
+      lost |= tags[i] == TAG_SPARE;
+    }
+    rest = lost ? rest_ns : SYS_FOREVER;
+    if (lost)
+      lose_spare(&n);
+    else if (wanted)
+      fork_spare(&n);
   }
 }
 

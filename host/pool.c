@@ -43,7 +43,7 @@ struct Pool {
   bool ended;
   int broken_why;
   int poll_fd, event_fd;  /* serial: event_fd is ours; else the table's */
-  Chunk *shadow;          /* of each slot; count 0: not in use */
+  Chunk *shadow;          /* of each used slot; count 0: not in use */
   Waiting *first, **last; /* the backlog */
   Orphan *orphans;
   uint32_t holding; /* finished chunks between pool_next and pool_settle */
@@ -90,6 +90,12 @@ static int write_brief(Pool *p) {
   return 0;
 }
 
+/* TIDEPOOL_SPIN=0: sleep at once, whatever processors are free. */
+static bool may_look(void) {
+  const char *spin = getenv("TIDEPOOL_SPIN");
+  return spin == NULL || strcmp(spin, "0") != 0;
+}
+
 /* A table, a supervisor, and the descriptor that tells of both. */
 static int start(Pool *p, TableShape shape) {
   if (table_new(&p->table, shape) != 0)
@@ -97,7 +103,11 @@ static int start(Pool *p, TableShape shape) {
   p->brief.shape = p->table.shape;
   arena_init(&p->arena, p->table.args.base, p->table.args.bytes);
   if (write_brief(p) != 0 ||
-      supervisor_open(&p->supervisor, p->nursery, &p->table, &p->brief) != 0)
+      supervisor_call(&p->supervisor, p->nursery, &p->table, &p->brief) != 0)
+    return -1;
+  if (may_look()) /* counting takes a while, as does what we called */
+    table_set_cpus(&p->table, (uint32_t)sys_cpu_count());
+  if (supervisor_open(&p->supervisor, p->nursery, &p->table, &p->brief) != 0)
     return -1;
   if (sys_poll_add(p->poll_fd, p->table.event_fd, TAG_EVENT) == 0 &&
       sys_poll_add(p->poll_fd, p->supervisor.fd, TAG_SUPERVISOR) == 0)
@@ -106,12 +116,6 @@ static int start(Pool *p, TableShape shape) {
   supervisor_close(&p->supervisor);
   errno = saved;
   return -1;
-}
-
-/* TIDEPOOL_SPIN=0: sleep at once, whatever processors are free. */
-static bool may_look(void) {
-  const char *spin = getenv("TIDEPOOL_SPIN");
-  return spin == NULL || strcmp(spin, "0") != 0;
 }
 
 static TableShape shape_of(const PoolSpec *spec) {
@@ -123,7 +127,6 @@ static TableShape shape_of(const PoolSpec *spec) {
       spec->window_bytes > 0 ? spec->window_bytes : POOL_WINDOW_BYTES;
   uint64_t soft = bytes / spec->processes;
   return (TableShape){.workers = spec->processes,
-                      .cpus = may_look() ? (uint32_t)sys_cpu_count() : 0,
                       .args_bytes = 16 * (uint64_t)GIB,
                       .window_bytes = window,
                       .soft_bytes = soft < 1 << 20 ? 1 << 20 : soft};
@@ -141,7 +144,7 @@ static int open_parts(Pool *p, const PoolSpec *spec) {
   if (spec->digests != NULL)
     strncpy(p->brief.digests, spec->digests, BRIEF_DIGESTS - 1);
   if (spec->processes > 0) {
-    p->shadow = calloc(TABLE_SLOTS, sizeof *p->shadow);
+    p->shadow = malloc(TABLE_SLOTS * sizeof *p->shadow);
     return p->shadow == NULL ? -1 : start(p, shape_of(spec));
   }
   p->ended = true;
@@ -661,7 +664,7 @@ static void restart(Pool *p) {
   p->restarted_ns = now;
   await_stragglers(p);
   kept = kept && keep_drafts(p) && keep_backlog(p);
-  for (uint32_t i = 0; i < TABLE_SLOTS && kept; i++)
+  for (uint32_t i = 0; i < p->table.n_used && kept; i++)
     kept = keep_chunk(p, i);
   if (!kept) {
     break_down(p);

@@ -52,10 +52,20 @@ static void make_first(lua_State *L) {
   lua_setfield(L, LUA_REGISTRYINDEX, LEAVING);
 }
 
+/* A collection leaves the stack three times the room that is asked for. */
+static int collect(lua_State *L) {
+  enum { ROOM = 60 };
+  luaL_checkstack(L, ROOM, NULL);
+  lua_gc(L, LUA_GCCOLLECT);
+  return 0;
+}
+
 void state_settle(lua_State *L) {
   void *a;
   lua_getallocf(L, &a);
-  lua_gc(L, LUA_GCCOLLECT);
+  lua_pushcfunction(L, collect);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
   alloc_forget_spares(a);
 }
 
@@ -69,9 +79,31 @@ void state_leave(lua_State *L) {
   sys_exit(0);
 }
 
+/*
+** A call writes to its record, and a record is made when calls first go so
+** deep.  All made together, before anything else, they share a page or two.
+*/
+static int call_deep(lua_State *L) {
+  enum { DEPTH = 40 };
+  lua_Integer depth = lua_tointeger(L, 1) + 1;
+  if (depth < DEPTH) {
+    lua_pushcfunction(L, call_deep);
+    lua_pushinteger(L, depth);
+    lua_call(L, 1, 0);
+  }
+  return 0;
+}
+
+/* Stack: the module, room, where to put its address. */
 static int open_all(lua_State *L) {
   lua_CFunction module = lua_tocfunction(L, 1);
+  size_t room = (size_t)lua_tointeger(L, 2);
+  void **beside = lua_touserdata(L, 3);
   make_first(L);
+  *beside = memset(lua_newuserdatauv(L, room, 0), 0, room);
+  luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, call_deep);
+  lua_call(L, 0, 0);
   luaL_openlibs(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, module);
@@ -79,13 +111,15 @@ static int open_all(lua_State *L) {
   return 0;
 }
 
-lua_State *state_new(lua_CFunction module) {
+lua_State *state_new(lua_CFunction module, size_t room, void **beside) {
   lua_State *L = fresh_state();
   if (L == NULL)
     return NULL;
   lua_pushcfunction(L, open_all);
   lua_pushcfunction(L, module);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+  lua_pushinteger(L, (lua_Integer)room);
+  lua_pushlightuserdata(L, beside);
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
     lua_close(L);
     return NULL;
   }

@@ -9,8 +9,9 @@
 /* The name by which a module opens its C half alone. */
 #define CORE_MODULE "tidepool.core"
 
-/* All libraries open, `module` preloaded as "tidepool". NULL without memory. */
-lua_State *state_new(lua_CFunction module);
+/* All libraries open, `module` preloaded as "tidepool". NULL without memory.
+** *beside is `room` zero bytes for the caller, as long as the state lives. */
+lua_State *state_new(lua_CFunction module, size_t room, void **beside);
 
 /* A state of state_new, before a fork: children will write to few pages. */
 void state_settle(lua_State *L);

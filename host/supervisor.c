@@ -55,7 +55,7 @@ typedef struct Seat {
 
 typedef struct Sup {
   Table table;
-  const SupervisorStart *start;
+  SupervisorStart *start;
   int children_fd, parent_fd, poll_fd, pid;
   Seat *seat;
   uint32_t n, alive, failed_starts, dooms, births;
@@ -71,7 +71,7 @@ static void become_worker(Sup *s, uint32_t w) {
   if (!sys_become_worker(s->pid))
     sys_exit(0);
   sys_title(s->title);
-  table_set_pid(&s->table, w, sys_getpid());
+  table_set_pid(&s->table, w, sys_ask_pid());
   s->start->child->run(s->start->prepared, &s->table, &s->start->brief, w,
                        s->seat[w].generation);
   sys_exit(0);
@@ -82,9 +82,9 @@ static int seat_worker(Sup *s, uint32_t w) {
   table_reset_lane(&s->table, w);
   seat->generation++;
   seat->birth = ++s->births;
-  sys_mark(s->mark, seat->birth);
+  sys_mark(s->mark, s->pid, seat->birth);
   snprintf(s->title, sizeof s->title, "tidepool %u", w + 1);
-  int pid = sys_fork();
+  int pid = sys_fork_own();
   if (pid == 0)
     become_worker(s, w);
   if (pid < 0)
@@ -296,35 +296,95 @@ static void hear_parent(Sup *s) {
     leave(s);
 }
 
-static int open_up(Sup *s, const SupervisorStart *start) {
-  s->start = start;
-  s->pid = sys_getpid();
+static int open_up(Sup *s) {
+  const SupervisorStart *start = s->start;
   s->parent_fd = start->fds[FD_PARENT];
   if (start->table != NULL) {
     s->table = *start->table;
     s->table.event_fd = start->fds[FD_EVENT]; /* its old number is closed */
-  } else if (table_attach(&s->table, start->brief.shape, start->fds,
+  } else if (table_attach(&s->table, start->brief.shape, start->fds[FD_TABLE],
                           start->fds[FD_EVENT]) != 0)
     return -1;
+  sys_shared_readonly(&s->table.args);
   uint32_t n = start->brief.shape.workers;
   s->seat = calloc(n, sizeof *s->seat);
   s->n = s->seat != NULL ? n : 0;
-  s->poll_fd = sys_lift(sys_poll_new());
   if (s->seat == NULL || s->children_fd < 0 || s->poll_fd < 0)
-    return -1;
-  if (start->host_fd >= 0)
-    sys_poll_add(s->poll_fd, start->host_fd, TAG_HOST);
-  if (sys_poll_add(s->poll_fd, s->children_fd, TAG_CHILDREN) != 0)
     return -1;
   return sys_poll_add(s->poll_fd, s->parent_fd, TAG_PARENT);
 }
 
-static void settle_in(const SupervisorStart *start, int children_fd) {
-  int keep[SUPERVISOR_FDS + 2] = {start->host_fd};
+/* All that can be done before there is a request. */
+static void settle_early(Sup *s, SupervisorStart *start) {
+  s->start = start;
+  s->pid = sys_ask_pid();
+  s->children_fd = sys_lift(sys_become_supervisor());
+  s->poll_fd = sys_lift(sys_poll_new());
+  sys_oom_open(&s->oom);
+  s->oom.fd = sys_lift(s->oom.fd);
+  sys_oom_offer(&s->oom, true); /* until the workers are there */
+  sys_mark(s->mark, s->pid, 0); /* the first time takes longest */
+  if (start->host_fd >= 0)
+    sys_poll_add(s->poll_fd, start->host_fd, TAG_HOST);
+  if (s->children_fd >= 0)
+    sys_poll_add(s->poll_fd, s->children_fd, TAG_CHILDREN);
+}
+
+static void close_others(const Sup *s) {
+  const SupervisorStart *start = s->start;
+  int keep[SUPERVISOR_FDS + 6] = {start->host_fd,  start->requests,
+                                  start->lifeline, s->children_fd,
+                                  s->poll_fd,      s->oom.fd};
   for (int i = 0; i < SUPERVISOR_FDS; i++)
-    keep[i + 1] = start->fds[i];
-  keep[SUPERVISOR_FDS + 1] = children_fd;
-  sys_keep_fds(keep, SUPERVISOR_FDS + 2);
+    keep[i + 6] = start->fds[i];
+  sys_keep_fds(keep, SUPERVISOR_FDS + 6);
+}
+
+bool supervisor_take_request(SupervisorStart *start) {
+  Brief *brief = &start->brief;
+  int n_fds = SUPERVISOR_FDS;
+  long got =
+      sys_receive(start->requests, brief, sizeof *brief, start->fds, &n_fds);
+  if (got <= 0) {
+    errno = got == 0 ? EPIPE : errno;
+    return false;
+  }
+  for (int i = 0; i < n_fds; i++)
+    start->fds[i] = sys_lift(start->fds[i]);
+  if (got == (long)sizeof *brief && n_fds == SUPERVISOR_FDS)
+    return true;
+  for (int i = 0; i < n_fds; i++)
+    sys_close(start->fds[i]);
+  errno = EMFILE;
+  return false;
+}
+
+/* A spare: nobody waits for it, so it ends with those who might need it. */
+static void await_request(Sup *s) {
+  SupervisorStart *start = s->start;
+  sys_title("tidepool spare");
+  close_others(s);
+  sys_poll_add(s->poll_fd, start->requests, TAG_PARENT);
+  if (!sys_die_with(start->nursery))
+    sys_exit(0);
+  while (!supervisor_take_request(start)) {
+    uint32_t tags[SYS_MAX_EVENTS];
+    if (errno != EAGAIN)
+      sys_exit(0);
+    if (s->poll_fd < 0)
+      sys_await(start->requests); /* it will be told that there are too few */
+    int n = sys_poll_wait(s->poll_fd, tags, SYS_FOREVER);
+    for (int i = 0; i < n; i++)
+      if (tags[i] == TAG_HOST)
+        sys_exit(0);
+  }
+  sys_poll_remove(s->poll_fd, start->requests); /* the nursery's stays open */
+  sys_close(start->requests);
+  start->requests = -1;
+  sys_live_on();
+}
+
+static void settle_in(const SupervisorStart *start) {
   sys_title("tidepool pool");
   sys_use_stdio(start->fds[FD_OUT], start->fds[FD_ERR]);
   sys_use_cwd(start->fds[FD_CWD]);
@@ -348,25 +408,29 @@ static void fetch_digests(Sup *s) {
 /* All workers, or none: the parent hears which. */
 static int seat_all(Sup *s) {
   int error = 0;
-  sys_oom_open(&s->oom);
-  sys_oom_offer(&s->oom, true);
   for (uint32_t w = 0; w < s->n && error == 0; w++)
     if (seat_worker(s, w) != 0)
       error = errno;
-  sys_oom_offer(&s->oom, false);
   return error;
 }
 
-void supervisor_run(const SupervisorStart *start) {
-  Sup s = {.children_fd = sys_lift(sys_become_supervisor())};
-  settle_in(start, s.children_fd);
-  int error = open_up(&s, start) == 0 && use_environ(&s) == 0 ? 0 : errno;
+void supervisor_run(SupervisorStart *start) {
+  Sup s = {.start = start};
+  settle_early(&s, start);
+  if (start->requests >= 0)
+    await_request(&s);
+  else
+    close_others(&s);
+  settle_in(start);
+  int error = open_up(&s) == 0 && use_environ(&s) == 0 ? 0 : errno;
   if (error == 0) {
     fetch_digests(&s);
     error = seat_all(&s);
   }
   int hello[] = {error, s.pid};
   sys_send(s.parent_fd, hello, sizeof hello, NULL, 0);
+  sys_oom_offer(&s.oom, false);
+  sys_close(start->lifeline); /* not before: forking a spare can wait */
   if (error != 0) {
     kill_workers(&s);
     leave(&s);
@@ -418,33 +482,34 @@ static int fork_supervisor(Supervisor *s, SupervisorStart *start, int parent) {
   return -1;
 }
 
-/* Waits for its first word: an errno, or nothing when it is gone. */
+/* Waits for its first word. EPIPE: gone without one, so the nursery was
+** killed, or could not fork. */
 static int hear_supervisor(Supervisor *s) {
   int hello[2] = {EPIPE, 0};
-  int poll_fd = sys_poll_new();
-  if (poll_fd < 0 || sys_poll_add(poll_fd, s->fd, 0) != 0)
-    return errno;
-  uint32_t tags[SYS_MAX_EVENTS];
-  while (sys_poll_wait(poll_fd, tags, SYS_FOREVER) < 0 && errno == EINTR)
-    continue;
+  sys_await(s->fd);
   sys_receive(s->fd, hello, sizeof hello, NULL, NULL);
-  sys_close(poll_fd);
-  s->peer = hello[1];
-  return hello[0];
+  if (hello[0] == 0) {
+    s->peer = hello[1];
+    return 0;
+  }
+  supervisor_close(s);
+  errno = hello[0];
+  return -1;
 }
 
-/* EPIPE: gone without a word, so the nursery was killed, or could not fork. */
-static int try_open(Supervisor *s, Nursery *n, const Table *t,
+int supervisor_call(Supervisor *s, Nursery *n, const Table *t,
                     const Brief *brief) {
   int ends[2];
   if (sys_pair(ends) != 0)
     return -1;
   *s = (Supervisor){.fd = ends[0]};
-  SupervisorStart start = {.brief = *brief, .host_fd = -1, .child = n->child};
+  SupervisorStart start = {.brief = *brief,
+                           .host_fd = -1,
+                           .requests = -1,
+                           .lifeline = -1,
+                           .child = n->child};
   int *fds = start.fds;
-  fds[FD_CONTROL] = t->control.fd;
-  fds[FD_ARGS] = t->args.fd;
-  fds[FD_RESULTS] = t->results.fd;
+  fds[FD_TABLE] = t->region.fd;
   fds[FD_EVENT] = t->event_fd;
   fds[FD_PARENT] = ends[1];
   fds[FD_OUT] = sys_copy_stdio(1);
@@ -460,8 +525,6 @@ static int try_open(Supervisor *s, Nursery *n, const Table *t,
   for (int i = FD_PARENT; i < SUPERVISOR_FDS; i++)
     sys_close(fds[i]);
   if (failed == 0)
-    error = hear_supervisor(s);
-  if (error == 0 && failed == 0)
     return 0;
   supervisor_close(s);
   errno = error;
@@ -470,12 +533,12 @@ static int try_open(Supervisor *s, Nursery *n, const Table *t,
 
 int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
                     const Brief *brief) {
-  if (try_open(s, n, t, brief) == 0)
+  if (hear_supervisor(s) == 0)
     return 0;
   if (errno != EPIPE)
     return -1;
   nursery_close(n); /* another one is forked for this */
-  if (try_open(s, n, t, brief) == 0)
+  if (supervisor_call(s, n, t, brief) == 0 && hear_supervisor(s) == 0)
     return 0;
   if (errno == EPIPE)
     errno = EAGAIN;

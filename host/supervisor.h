@@ -49,7 +49,11 @@ typedef struct Supervisor {
   int peer; /* its process number */
 } Supervisor;
 
-/* Returns when all workers are forked; -1 with errno and none is left. */
+/* Asks for one, which starts while its caller goes on. */
+int supervisor_call(Supervisor *s, Nursery *n, const Table *t,
+                    const Brief *brief);
+/* The one that was called: returns when all workers are forked; -1 with errno
+** and none is left. */
 int supervisor_open(Supervisor *s, Nursery *n, const Table *t,
                     const Brief *brief);
 void supervisor_look(const Supervisor *s); /* at the table's stop word */

@@ -59,7 +59,7 @@ static bool size_allowed(size_t bytes) {
          (lim.rlim_cur == RLIM_INFINITY || lim.rlim_cur >= bytes);
 }
 
-static int shared_try(Shared *s, size_t bytes) {
+int sys_shared_new(Shared *s, size_t bytes) {
   int fd = size_allowed(bytes) ? memfd_create("tidepool", MFD_CLOEXEC) : -1;
   if (fd >= 0) {
     if (ftruncate(fd, (off_t)bytes) == 0 && map_shared(s, bytes, fd) == 0)
@@ -67,15 +67,6 @@ static int shared_try(Shared *s, size_t bytes) {
     close(fd);
   }
   return map_shared(s, bytes, -1);
-}
-
-int sys_shared_new(Shared *s, size_t bytes, size_t least_bytes) {
-  while (shared_try(s, bytes) != 0) {
-    if (bytes / 2 < least_bytes)
-      return -1;
-    bytes /= 2;
-  }
-  return 0;
 }
 
 int sys_shared_open(Shared *s, int fd, size_t bytes) {
@@ -190,6 +181,17 @@ bool sys_is_unread(int fd) {
   return poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0;
 }
 
+bool sys_is_hung_up(int fd) {
+  struct pollfd p = {.fd = fd};
+  return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
+}
+
+void sys_await(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  while (poll(&p, 1, -1) < 0 && errno == EINTR)
+    continue;
+}
+
 int sys_poll_new(void) {
   return epoll_create1(EPOLL_CLOEXEC);
 }
@@ -197,6 +199,11 @@ int sys_poll_new(void) {
 int sys_poll_add(int poll_fd, int fd, uint32_t tag) {
   struct epoll_event ev = {.events = EPOLLIN, .data = {.u32 = tag}};
   return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void sys_poll_mute(int poll_fd, int fd, uint32_t tag, bool mute) {
+  struct epoll_event ev = {.events = mute ? 0 : EPOLLIN, .data = {.u32 = tag}};
+  epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &ev);
 }
 
 void sys_poll_remove(int poll_fd, int fd) {

@@ -22,7 +22,7 @@ typedef struct Shared {
   int fd; /* -1: anonymous, only a fork of this process can reach it */
 } Shared;
 
-int sys_shared_new(Shared *s, size_t bytes, size_t least_bytes);
+int sys_shared_new(Shared *s, size_t bytes);
 int sys_shared_open(Shared *s, int fd, size_t bytes); /* takes the fd */
 void sys_shared_free(Shared *s);
 int sys_shared_readonly(const Shared *s); /* for this process, from now on */
@@ -44,15 +44,19 @@ bool sys_event_kick(int fd); /* false: the descriptor is gone */
 void sys_event_clear(int fd);
 int sys_pair(int fds[2]);   /* two connected ends, message by message */
 bool sys_is_unread(int fd); /* a pipe whose reader is gone */
+bool sys_is_hung_up(int fd);
 int sys_poll_new(void);
 int sys_poll_add(int poll_fd, int fd, uint32_t tag);
 void sys_poll_remove(int poll_fd, int fd);
+/* Muted it only tells that it is hung up. */
+void sys_poll_mute(int poll_fd, int fd, uint32_t tag, bool mute);
 
 enum { SYS_FOREVER = -1 };
 enum { SYS_MAX_EVENTS = 4 };
 /* Waits; tags of what is readable or hung up. -1 with EINTR on a signal. */
 int sys_poll_wait(int poll_fd, uint32_t tags[SYS_MAX_EVENTS],
                   int64_t timeout_ns);
+void sys_await(int fd); /* until it is readable or hung up */
 void sys_close(int fd);
 
 /* messages with descriptors over a pair; n fds, at most SYS_MAX_FDS */
@@ -64,10 +68,16 @@ long sys_receive(int fd, void *bytes, size_t n, int *fds, int *n_fds);
 
 /* processes */
 int sys_getpid(void);
-int sys_fork(void);                  /* all signals stay blocked in the child */
+int sys_ask_pid(void); /* the same, cheaper for who asks once */
+int sys_fork(void);    /* all signals stay blocked in the child */
+/* The same, from a process of ours: it has one thread, all signals blocked and
+** nothing to flush. */
+int sys_fork_own(void);
 _Noreturn void sys_exit(int status); /* at once: no atexit, no flush */
 int sys_pidfd(int pid); /* readable when it has ended; -1 where unknown */
 bool sys_is_parent(int pid);
+bool sys_die_with(int parent); /* by SIGKILL; false: it is gone */
+void sys_live_on(void);        /* even without it */
 void sys_kill(int pid);
 void sys_stop(int pid);
 void sys_continue(int pid); /* SIGCONT */
@@ -91,7 +101,8 @@ enum { SYS_MARK_BYTES = 48 };
 /* The environment: that of `block`, and the mark. It goes on pointing into
 ** both. -1 without memory. */
 int sys_use_environ(char *block, size_t bytes, char *mark);
-void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth); /* the next child's */
+/* For the next child, the one of that birth, of process `pid`. */
+void sys_mark(char mark[SYS_MARK_BYTES], int pid, uint32_t birth);
 
 /* roles: what a process of ours is before it does anything else */
 void sys_become_nursery(void);          /* children reap themselves */

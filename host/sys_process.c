@@ -51,6 +51,10 @@ int sys_getpid(void) {
   return *kept;
 }
 
+int sys_ask_pid(void) {
+  return (int)getpid();
+}
+
 /*
 ** Signals are blocked over the fork, so that no handler of the host runs in
 ** the child; the child's role decides what it wants to hear.  Output is
@@ -69,6 +73,18 @@ int sys_fork(void) {
   return pid;
 }
 
+/*
+** What fork does for the sake of threads, of handlers and of stdio writes to
+** pages of libc, which both processes then have to copy.
+*/
+int sys_fork_own(void) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+  return (int)_Fork();
+#else
+  return (int)fork();
+#endif
+}
+
 void sys_exit(int status) {
   _exit(status);
 }
@@ -85,6 +101,15 @@ int sys_pidfd(int pid) {
 
 bool sys_is_parent(int pid) {
   return getppid() == pid;
+}
+
+bool sys_die_with(int parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  return sys_is_parent(parent);
+}
+
+void sys_live_on(void) {
+  prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 }
 
 void sys_continue(int pid) {
@@ -220,8 +245,8 @@ size_t sys_environ(char *to, size_t room) {
 /* Strays of a child carry the name with the number of its birth. */
 static const char MARK[] = "TIDEPOOL_WORKER=";
 
-void sys_mark(char mark[SYS_MARK_BYTES], uint32_t birth) {
-  snprintf(mark, SYS_MARK_BYTES, "%s%d.%u", MARK, sys_getpid(), birth);
+void sys_mark(char mark[SYS_MARK_BYTES], int pid, uint32_t birth) {
+  snprintf(mark, SYS_MARK_BYTES, "%s%d.%u", MARK, pid, birth);
 }
 
 int sys_use_environ(char *block, size_t bytes, char *mark) {
@@ -273,6 +298,9 @@ void sys_become_nursery(void) {
 int sys_become_supervisor(void) {
   sigset_t children;
   handle(SIGCHLD, SIG_DFL);
+  survive(SIGINT); /* its workers */
+  survive(SIGPIPE);
+  survive(SIGXFSZ);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
@@ -299,12 +327,8 @@ void sys_oom_offer(const SysOom *o, bool offered) {
 
 bool sys_become_worker(int supervisor) {
   sigset_t none;
-  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if (!sys_is_parent(supervisor))
+  if (!sys_die_with(supervisor))
     return false;
-  survive(SIGINT);
-  survive(SIGPIPE);
-  survive(SIGXFSZ);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   return true;
@@ -385,9 +409,8 @@ static bool is_stray(int pid, const SysWorker *alive, int n) {
 }
 
 bool sys_has_children(void) {
-  char path[64], text[32];
-  snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
-  return file_text(path, text, sizeof text);
+  siginfo_t info;
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 typedef struct Children {
@@ -417,8 +440,7 @@ static int next_child(Children *c) {
 */
 static void kill_those(bool all, const SysWorker *alive, int n) {
   char path[64];
-  siginfo_t info;
-  if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+  if (!sys_has_children())
     return; /* there is no child; opening the list takes far longer */
   snprintf(path, sizeof path, "/proc/self/task/%d/children", sys_getpid());
   Children c = {.fd = open(path, O_RDONLY | O_CLOEXEC)};

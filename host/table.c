@@ -1,6 +1,6 @@
 /*
 ** table.c - the slot table: how tasks travel between processes.
-** Runs in: parent, supervisor, workers.  Owns: the control region.
+** Runs in: parent, supervisor, workers.  Owns: the shared region.
 **
 ** The truth about a task is one 64-bit word, state | owner | generation:
 **
@@ -36,8 +36,7 @@
 #include <string.h>
 
 enum { CELLS = 2 * TABLE_SLOTS, OUT_CELLS = 2 * TABLE_UNREAD };
-enum { BITMAP_WORDS = (TABLE_MAX_WORKERS + 63) / 64 };
-enum { SLOT_BITS = 24, STATE_BITS = 8 };
+enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 4 };
 
 struct TableHead {
   TABLE_LINE _Atomic uint64_t tail;  /* the parent writes */
@@ -47,13 +46,10 @@ struct TableHead {
   _Atomic uint32_t broken_why;  /* wait status */
   _Atomic uint32_t broken;      /* the supervisor or the parent writes */
   _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
+  _Atomic uint32_t cpus;        /* the parent writes; 0: never spin */
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
-  TABLE_LINE _Atomic uint64_t idle[BITMAP_WORDS];   /* sleeping workers */
-  TABLE_LINE _Atomic uint64_t done[BITMAP_WORDS];   /* with completions */
-  TABLE_LINE _Atomic uint64_t awake[BITMAP_WORDS];  /* looking, not asleep */
-  TABLE_LINE _Atomic uint64_t dozing[BITMAP_WORDS]; /* asleep for a moment */
 };
 
 /* What belongs to one worker, by who writes it. */
@@ -105,14 +101,30 @@ static size_t lines(size_t bytes) {
   return (bytes + 127) & ~(size_t)127;
 }
 
+static size_t bitmap_bytes(uint32_t workers) {
+  return lines((workers + 63) / 64 * sizeof(uint64_t));
+}
+
 static size_t control_bytes(uint32_t workers) {
-  return lines(sizeof(TableHead)) + CELLS * sizeof(uint64_t) +
+  return BITMAPS * bitmap_bytes(workers) + lines(sizeof(TableHead)) +
+         CELLS * sizeof(uint64_t) +
          workers * (sizeof(Lane) + OUT_CELLS * sizeof(uint64_t)) +
          TABLE_SLOTS * sizeof(Slot);
 }
 
+static size_t region_bytes(const TableShape *shape) {
+  return shape->control_bytes + shape->args_bytes +
+         shape->window_bytes * shape->workers;
+}
+
 static void lay_out(Table *t) {
-  uint8_t *at = t->control.base;
+  uint8_t *at = t->region.base;
+  _Atomic uint64_t **bitmaps[BITMAPS] = {&t->idle, &t->done, &t->awake,
+                                         &t->dozing};
+  t->args = (Shared){at + t->shape.control_bytes, t->shape.args_bytes, -1};
+  t->results = t->args.base + t->args.bytes;
+  for (int i = 0; i < BITMAPS; i++, at += bitmap_bytes(t->shape.workers))
+    *bitmaps[i] = (_Atomic uint64_t *)(void *)at;
   t->head = (TableHead *)(void *)at;
   at += lines(sizeof(TableHead));
   t->cell = (_Atomic uint64_t *)(void *)at;
@@ -125,13 +137,13 @@ static void lay_out(Table *t) {
 }
 
 uint8_t *table_window(const Table *t, uint32_t worker) {
-  return t->results.base + worker * t->shape.window_bytes;
+  return t->results + worker * t->shape.window_bytes;
 }
 
 /* ---- waking ---- */
 
 static bool wake(Table *t, uint32_t w) {
-  _Atomic uint64_t *idle = &t->head->idle[w / 64];
+  _Atomic uint64_t *idle = &t->idle[w / 64];
   uint64_t bit = (uint64_t)1 << w % 64;
   if (!(atomic_fetch_and(idle, ~bit) & bit))
     return false;
@@ -143,7 +155,7 @@ static bool wake(Table *t, uint32_t w) {
 static bool wake_one(Table *t) {
   for (uint32_t i = 0; i < words(t); i++) {
     uint64_t idle;
-    while ((idle = atomic_load(&t->head->idle[i])) != 0) {
+    while ((idle = atomic_load(&t->idle[i])) != 0) {
       uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(idle);
       if (w >= t->shape.workers)
         break;
@@ -180,6 +192,10 @@ void table_wake_parent(Table *t) {
   sys_event_kick(t->event_fd);
 }
 
+void table_set_cpus(Table *t, uint32_t cpus) {
+  atomic_store(&t->head->cpus, cpus);
+}
+
 void table_arm(Table *t, uint32_t n) {
   atomic_store(&t->head->armed, n);
 }
@@ -187,7 +203,7 @@ void table_arm(Table *t, uint32_t n) {
 void table_stop(Table *t, StopKind kind) {
   atomic_store(&t->head->stop, kind);
   for (uint32_t w = 0; w < t->shape.workers; w++) {
-    atomic_fetch_and(&t->head->idle[w / 64], ~((uint64_t)1 << w % 64));
+    atomic_fetch_and(&t->idle[w / 64], ~((uint64_t)1 << w % 64));
     atomic_store(&t->lane[w].futex, 1);
     sys_futex_wake(&t->lane[w].futex);
   }
@@ -232,12 +248,13 @@ static void relax(void) {
 static uint32_t count_idle(const Table *t) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < words(t); i++)
-    n += (uint32_t)__builtin_popcountll(atomic_load(&t->head->idle[i]));
+    n += (uint32_t)__builtin_popcountll(atomic_load(&t->idle[i]));
   return n;
 }
 
 static bool has_free_cpu(const Table *t) {
-  return t->shape.cpus > 0 && t->shape.workers < t->shape.cpus + count_idle(t);
+  uint32_t cpus = atomic_load(&t->head->cpus);
+  return cpus > 0 && t->shape.workers < cpus + count_idle(t);
 }
 
 static bool may_spin(Table *t) {
@@ -267,8 +284,8 @@ static bool spin(Table *t, bool (*look)(const Table *t)) {
 }
 
 static void stop_looking(Table *t, uint32_t w) {
-  atomic_fetch_and(&t->head->awake[w / 64], ~((uint64_t)1 << w % 64));
-  atomic_fetch_and(&t->head->dozing[w / 64], ~((uint64_t)1 << w % 64));
+  atomic_fetch_and(&t->awake[w / 64], ~((uint64_t)1 << w % 64));
+  atomic_fetch_and(&t->dozing[w / 64], ~((uint64_t)1 << w % 64));
 }
 
 static bool is_wanted(const Table *t) {
@@ -276,7 +293,7 @@ static bool is_wanted(const Table *t) {
 }
 
 static bool spin_for_work(Table *t, uint32_t me) {
-  _Atomic uint64_t *awake = &t->head->awake[me / 64];
+  _Atomic uint64_t *awake = &t->awake[me / 64];
   uint64_t bit = (uint64_t)1 << me % 64;
   if (!may_spin(t))
     return false;
@@ -296,13 +313,13 @@ enum { FEW = 4 };
 static const uint64_t DOZE_NS = 1000000;
 
 static bool can_wait(const Table *t, const Slot *s) {
-  return s->quick != 0 && table_unclaimed(t) <= FEW &&
-         any(t, t->head->dozing) && count_idle(t) < t->shape.workers;
+  return s->quick != 0 && table_unclaimed(t) <= FEW && any(t, t->dozing) &&
+         count_idle(t) < t->shape.workers;
 }
 
 /* False: there is work. */
 static bool doze(Table *t, uint32_t me) {
-  _Atomic uint64_t *dozing = &t->head->dozing[me / 64];
+  _Atomic uint64_t *dozing = &t->dozing[me / 64];
   uint64_t bit = (uint64_t)1 << me % 64;
   atomic_fetch_or(dozing, bit);
   if (!is_wanted(t) && atomic_load(&t->lane[me].futex) == 0)
@@ -319,8 +336,8 @@ bool table_spin_for_completions(Table *t) {
 
 static int make_private(Table *t) {
   uint32_t w = t->shape.workers;
-  t->generation = calloc(TABLE_SLOTS, sizeof *t->generation);
-  t->spare = calloc(TABLE_SLOTS, sizeof *t->spare);
+  t->generation = malloc(TABLE_SLOTS * sizeof *t->generation);
+  t->spare = malloc(TABLE_SLOTS * sizeof *t->spare);
   t->seen = calloc(w, sizeof *t->seen);
   t->held = calloc(w, sizeof *t->held);
   t->due = calloc(words(t), sizeof *t->due);
@@ -331,23 +348,27 @@ static int make_private(Table *t) {
 
 /* Address space, not memory; under a limit the windows shrink. */
 static int make_shared(Table *t) {
-  enum { LEAST = 1 << 16 };
-  uint32_t w = t->shape.workers;
-  size_t control = control_bytes(w);
-  if (sys_shared_new(&t->control, control, control) != 0)
-    return -1;
-  t->shape.control_bytes = control;
-  if (sys_shared_new(&t->args, t->shape.args_bytes, LEAST * 16) != 0 ||
-      sys_shared_new(&t->results, t->shape.window_bytes * w, LEAST * w) != 0)
-    return -1;
-  t->shape.args_bytes = t->args.bytes;
-  t->shape.window_bytes = t->results.bytes / w & ~(size_t)(LEAST - 1);
+  TableShape *shape = &t->shape;
+  const size_t page = sys_page_bytes();
+  const uint64_t unit = 1 << 16, least_args = 16 * unit;
+  shape->control_bytes =
+      (control_bytes(shape->workers) + page - 1) & ~(page - 1);
+  shape->args_bytes &= ~(unit - 1);
+  shape->window_bytes &= ~(unit - 1);
+  while (sys_shared_new(&t->region, region_bytes(shape)) != 0) {
+    if (shape->args_bytes / 2 < least_args && shape->window_bytes / 2 < unit)
+      return -1;
+    if (shape->args_bytes / 2 >= least_args)
+      shape->args_bytes = shape->args_bytes / 2 & ~(unit - 1);
+    if (shape->window_bytes / 2 >= unit)
+      shape->window_bytes = shape->window_bytes / 2 & ~(unit - 1);
+  }
   return 0;
 }
 
 int table_new(Table *t, TableShape shape) {
   *t = (Table){.shape = shape, .event_fd = -1};
-  t->control.fd = t->args.fd = t->results.fd = -1;
+  t->region.fd = -1;
   t->event_fd = sys_event_new();
   if (t->event_fd >= 0 && make_private(t) == 0 && make_shared(t) == 0) {
     lay_out(t);
@@ -360,9 +381,7 @@ int table_new(Table *t, TableShape shape) {
 }
 
 void table_free(Table *t) {
-  sys_shared_free(&t->control);
-  sys_shared_free(&t->args);
-  sys_shared_free(&t->results);
+  sys_shared_free(&t->region);
   sys_close(t->event_fd);
   free(t->generation);
   free(t->spare);
@@ -394,8 +413,10 @@ bool table_acquire(Table *t, uint32_t *slot) {
   if ((fresh && t->n_used == TABLE_SLOTS) || !make_cell_room(t))
     return false;
   *slot = fresh ? t->n_used++ : t->spare[--t->n_spare];
-  if (fresh)
+  if (fresh) {
+    t->generation[*slot] = 0;
     atomic_store(&t->head->slots_used, t->n_used);
+  }
   return true;
 }
 
@@ -409,7 +430,7 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
   atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
   atomic_store(&t->head->tail, tail + 1);
-  if (!any(t, t->head->awake) && !can_wait(t, s))
+  if (!any(t, t->awake) && !can_wait(t, s))
     wake_one(t);
 }
 
@@ -459,8 +480,9 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
     uint32_t i = slot_of(cell);
     uint64_t word = atomic_load(&t->slot[i].word);
     SlotState state = state_of(word);
-    if (t->generation[i] % 2 == 0 || generation_of(cell) != t->generation[i] ||
-        owner_of(word) != w || generation_of(word) != t->generation[i] ||
+    if (i >= t->n_used || t->generation[i] % 2 == 0 ||
+        generation_of(cell) != t->generation[i] || owner_of(word) != w ||
+        generation_of(word) != t->generation[i] ||
         (state != SLOT_DONE && state != SLOT_LOST))
       continue;
     *c = (Completion){.slot = i, .worker = w, .state = state};
@@ -474,8 +496,8 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
 
 bool table_collect(Table *t, Completion *c) {
   for (uint32_t i = 0; i < words(t); i++) {
-    if (atomic_load(&t->head->done[i]) != 0)
-      t->due[i] |= atomic_exchange(&t->head->done[i], 0);
+    if (atomic_load(&t->done[i]) != 0)
+      t->due[i] |= atomic_exchange(&t->done[i], 0);
     while (t->due[i] != 0) {
       uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(t->due[i]);
       if (w < t->shape.workers && collect_from(t, w, c))
@@ -488,7 +510,7 @@ bool table_collect(Table *t, Completion *c) {
 
 bool table_has_completions(const Table *t) {
   for (uint32_t i = 0; i < words(t); i++)
-    if (t->due[i] != 0 || atomic_load(&t->head->done[i]) != 0)
+    if (t->due[i] != 0 || atomic_load(&t->done[i]) != 0)
       return true;
   return false;
 }
@@ -529,12 +551,9 @@ size_t table_start_error(const Table *t, char *to, size_t room) {
 
 /* ---- worker ---- */
 
-int table_attach(Table *t, TableShape shape, const int fds[3], int event_fd) {
+int table_attach(Table *t, TableShape shape, int fd, int event_fd) {
   *t = (Table){.shape = shape, .event_fd = event_fd};
-  if (sys_shared_open(&t->control, fds[0], shape.control_bytes) != 0 ||
-      sys_shared_open(&t->args, fds[1], shape.args_bytes) != 0 ||
-      sys_shared_open(&t->results, fds[2],
-                      shape.window_bytes * shape.workers) != 0)
+  if (sys_shared_open(&t->region, fd, region_bytes(&shape)) != 0)
     return -1;
   lay_out(t);
   return 0;
@@ -582,15 +601,15 @@ static void publish(Table *t, uint32_t w, uint32_t i, uint64_t generation) {
 bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
   atomic_store(&t->slot[slot].word, word_of(SLOT_DONE, me, generation));
   publish(t, me, slot, generation);
-  atomic_fetch_or(&t->head->done[me / 64], (uint64_t)1 << me % 64);
+  atomic_fetch_or(&t->done[me / 64], (uint64_t)1 << me % 64);
   return kick_if_armed(t, false);
 }
 
 void table_sleep(Table *t, uint32_t me) {
   Lane *lane = &t->lane[me];
-  _Atomic uint64_t *idle = &t->head->idle[me / 64];
+  _Atomic uint64_t *idle = &t->idle[me / 64];
   uint64_t bit = (uint64_t)1 << me % 64;
-  if (any(t, t->head->done))
+  if (any(t, t->done))
     kick_if_armed(t, true);
   if (spin_for_work(t, me))
     return;
@@ -721,9 +740,10 @@ bool table_repair(Table *t, uint32_t w, int why) {
       publish(t, w, i, generation);
     }
   }
-  atomic_fetch_or(&t->head->done[w / 64], (uint64_t)1 << w % 64);
-  atomic_fetch_and(&t->head->idle[w / 64], ~((uint64_t)1 << w % 64));
+  atomic_fetch_or(&t->done[w / 64], (uint64_t)1 << w % 64);
+  atomic_fetch_and(&t->idle[w / 64], ~((uint64_t)1 << w % 64));
   stop_looking(t, w);
-  table_wake_parent(t);
+  if (table_stopping(t) != STOP_DRAINED) /* it waits for the last one's end */
+    table_wake_parent(t);
   return held;
 }

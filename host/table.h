@@ -57,7 +57,6 @@ typedef struct Slot {
 
 typedef struct TableShape {
   uint32_t workers;
-  uint32_t cpus; /* that the pool's processes share; 0: never spin */
   uint64_t control_bytes, args_bytes, window_bytes, soft_bytes;
 } TableShape;
 
@@ -67,7 +66,13 @@ typedef struct Lane Lane;
 /* A process's view. Sizes are private copies: shared words bound nothing. */
 typedef struct Table {
   TableShape shape;
-  Shared control, args, results;
+  Shared region, args; /* control, ARGS (its part), a window per worker */
+  uint8_t *results;
+  /* bitmaps of workers */
+  _Atomic uint64_t *idle;   /* asleep */
+  _Atomic uint64_t *done;   /* with completions */
+  _Atomic uint64_t *awake;  /* looking, not asleep */
+  _Atomic uint64_t *dozing; /* asleep for a moment */
   TableHead *head;
   _Atomic uint64_t *cell;
   Lane *lane;
@@ -112,6 +117,8 @@ bool table_is_broken(const Table *t);
 /* ---- parent ---- */
 int table_new(Table *t, TableShape shape);
 void table_free(Table *t);
+/* Processors that the pool's processes share; until then nobody spins. */
+void table_set_cpus(Table *t, uint32_t cpus);
 bool table_acquire(Table *t, uint32_t *slot); /* false: no room just now */
 void table_submit(Table *t, uint32_t slot);
 bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
@@ -133,7 +140,7 @@ void table_arm(Table *t, uint32_t n);
 size_t table_start_error(const Table *t, char *to, size_t room);
 
 /* ---- worker ---- */
-int table_attach(Table *t, TableShape shape, const int fds[3], int event_fd);
+int table_attach(Table *t, TableShape shape, int fd, int event_fd);
 bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation);
 bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation);
 void table_sleep(Table *t, uint32_t me); /* until there may be work */

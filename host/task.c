@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -44,6 +45,9 @@ static int prepare(lua_State *L) {
 /* 1: the runner, 2: the module */
 static int load_own_half(lua_State *L) {
   luaL_requiref(L, CORE_MODULE, lua_tocfunction(L, 2), 0);
+  lua_getglobal(L, LUA_OSLIBNAME);
+  lua_getfield(L, -2, "exit");
+  lua_setfield(L, -2, "exit");
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.worker");
   lua_call(L, 1, 0);
@@ -62,15 +66,14 @@ static int load_runner(lua_State *L, Runner *r, lua_CFunction module) {
 }
 
 Runner *runner_new(lua_CFunction module) {
-  Runner *r = calloc(1, sizeof *r);
-  lua_State *L = r != NULL ? state_new(module) : NULL;
+  void *r;
+  lua_State *L = state_new(module, sizeof(Runner), &r);
   if (L != NULL && load_runner(L, r, module) == LUA_OK) {
-    r->L = L;
+    ((Runner *)r)->L = L;
     return r;
   }
   if (L != NULL)
     lua_close(L);
-  free(r);
   return NULL;
 }
 

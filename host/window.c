@@ -8,14 +8,17 @@
 
 #include "sys.h"
 
-static const size_t FIRST = (size_t)1 << 14; /* memory backed at once: */
+static const size_t FIRST = (size_t)1 << 12; /* memory backed at once: */
 static const size_t STEP = (size_t)1 << 16;  /* it doubles up to this */
 static const size_t ALIGN = 64;
 static const size_t WARM = (size_t)128 << 20;
 
 void window_init(Window *w, uint8_t *base, size_t bytes, size_t soft) {
-  *w = (Window){.base = base, .bytes = bytes};
+  w->base = base; /* `block` is written when it is used */
+  w->bytes = w->limit = bytes;
   w->soft = soft < bytes ? soft : bytes;
+  w->backed = 0;
+  w->oldest = w->next = 0;
 }
 
 static size_t slot_of(uint64_t number) {

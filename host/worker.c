@@ -15,7 +15,7 @@ enum { EXIT_FAILED_START = 70, STDIO_BYTES = 1 << 16 };
 typedef struct Worker {
   Runner *runner;
   Table *table;
-  uint32_t me;
+  uint32_t me, pid;
   Window window;
 } Worker;
 
@@ -87,7 +87,7 @@ static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
   window_free(&w->window, table_collected(t, w->me));
   window_open(&w->window, &out);
   s->result_at = window_offset(&w->window, &out);
-  s->pid = (uint32_t)sys_getpid();
+  s->pid = w->pid;
   fill_task(w, s, &task);
   runner_run(w->runner, &task, &out,
              (TaskMeter){&s->cut, &s->progress, &s->result_bytes});
@@ -147,10 +147,13 @@ static void take_brief(Worker *w, const Brief *brief, uint32_t generation) {
 
 void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
                 uint32_t generation) {
-  Worker w = {.runner = runner, .table = t, .me = me};
+  Worker w; /* the window's list is large, and written when it is used */
   if (runner == NULL)
     sys_exit(EXIT_FAILED_START);
-  sys_shared_readonly(&t->args);
+  w.runner = runner;
+  w.table = t;
+  w.me = me;
+  w.pid = (uint32_t)table_pid(t, me);
   adopt_window(&w, brief);
   take_brief(&w, brief, generation);
   start(&w, brief);

@@ -474,6 +474,60 @@ describe("a supervisor that is killed", function()
   end)
 end)
 
+describe("the supervisor that is kept ready", function()
+  local function await_spare(nursery)
+    return helper.eventually(function() return helper.spare(nursery) end)
+  end
+
+  it("is the next pool's, and another one comes", function()
+    local nursery = helper.nursery()
+    local spare = await_spare(nursery)
+
+    local pool <close> = jobs(1)
+
+    assert.equal(spare, helper.parent(pool:apply(pid)))
+    helper.eventually(function() return helper.spare(nursery) end)
+  end)
+
+  it("is not missed when it is killed", function()
+    local nursery = helper.nursery()
+    helper.kill(await_spare(nursery), "KILL")
+
+    local pool <close> = jobs(1)
+
+    assert.equal(42, helper.within(10, pool.apply, pool, "double", { 21 }))
+  end)
+
+  it("dies with the nursery, and pools open all the same", function()
+    local out, err = helper.run [[
+      local tidepool = require "tidepool"
+      local helper = require "spec.helper"
+      local nursery = helper.nursery()
+      local spare = helper.eventually(function() return helper.spare(nursery) end)
+      helper.kill(nursery, "KILL")
+      helper.eventually(function() return not helper.alive(spare) end)
+      local pool <close> = tidepool.pool(1)
+      print(pool:apply(function() return "works" end))
+    ]]
+
+    assert.equal("", err)
+    assert.equal("works\n", out)
+  end)
+
+  it("does not outlive a program that is killed", function()
+    local out = helper.run [[
+      local tidepool = require "tidepool"
+      local helper = require "spec.helper"
+      local nursery = helper.nursery()
+      print(helper.eventually(function() return helper.spare(nursery) end))
+      io.stdout:flush()
+      helper.kill(tidepool.getpid(), "KILL")
+    ]]
+
+    gone(assert(math.tointeger(tonumber(out:match "%d+")), out))
+  end)
+end)
+
 describe("a stopped supervisor", function()
   it("does not hold up tasks", function()
     local pool <close> = jobs(1)

@@ -168,13 +168,36 @@ function helper.children(pid)
   return list
 end
 
----All processes below `pid`, zombies too, sorted.
+local function title(pid) return (slurp("/proc/" .. pid .. "/comm") or ""):match "^[^\n]*" end
+
+---The process that forks supervisors for this one.
+function helper.nursery()
+  return helper.eventually(function()
+    for _, child in ipairs(helper.children(tidepool.getpid())) do
+      if title(child) == "tidepool nurser" then return child end
+    end
+  end)
+end
+
+---The supervisor that this nursery keeps ready. A new one may still have its parent's name.
+function helper.spare(nursery)
+  if title(nursery) ~= "tidepool nurser" then return nil end
+  for _, child in ipairs(helper.children(nursery)) do
+    local is = title(child)
+    if is == "tidepool spare" or is == "tidepool nurser" then return child end
+  end
+end
+
+---All processes below `pid`, zombies too, sorted; but for spares, which come and go.
 function helper.descendants(pid)
   local list = {}
   local function add(parent)
+    local spare = helper.spare(parent)
     for _, child in ipairs(helper.children(parent)) do
-      list[#list + 1] = child
-      add(child)
+      if child ~= spare then
+        list[#list + 1] = child
+        add(child)
+      end
     end
   end
   add(pid)

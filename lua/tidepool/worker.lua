@@ -43,8 +43,8 @@ end
 -- Returns the finalizer, or nil.
 function worker.start(brief)
   core.rules(brief.rules) -- by now tidepool.functions has a `load` that takes bytecode
-  package.path, package.cpath = brief.path, brief.cpath
-  if core.worker() then os.exit = core.exit end -- luacheck: ignore
+  if package.path ~= brief.path then package.path = brief.path end
+  if package.cpath ~= brief.cpath then package.cpath = brief.cpath end
   use_loaders(brief)
   for _, script in ipairs(brief.scripts) do
     run_script(script)

@@ -344,8 +344,8 @@ static void a_quick_task_does_not_wait_for_the_busy(void) {
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
-  uint8_t *at = t->control.base;
-  size_t bytes = t->control.bytes & ~(size_t)7;
+  uint8_t *at = t->region.base;
+  size_t bytes = t->shape.control_bytes & ~(size_t)7;
   uint32_t kind = below(4);
   for (size_t i = 0; i < bytes; i += 8) {
     uint64_t w = random_word();
