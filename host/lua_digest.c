@@ -61,19 +61,23 @@ static const char *check_path(lua_State *L, int arg) {
   return path;
 }
 
+/* Returns what follows the digits. */
+static char *put_hex(char *at, const uint8_t *bytes, size_t n) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < n; i++) {
+    *at++ = digits[bytes[i] >> 4];
+    *at++ = digits[bytes[i] & 15];
+  }
+  return at;
+}
+
 static void push_result(lua_State *L, const DigestKind *kind,
                         const uint8_t *bytes, bool raw) {
-  static const char digits[] = "0123456789abcdef";
   char hex[2 * DIGEST_MAX_BYTES];
-  if (raw) {
+  if (raw)
     lua_pushlstring(L, (const char *)bytes, kind->bytes);
-    return;
-  }
-  for (size_t i = 0; i < kind->bytes; i++) {
-    hex[2 * i] = digits[bytes[i] >> 4];
-    hex[2 * i + 1] = digits[bytes[i] & 15];
-  }
-  lua_pushlstring(L, hex, 2 * kind->bytes);
+  else
+    lua_pushlstring(L, hex, (size_t)(put_hex(hex, bytes, kind->bytes) - hex));
 }
 
 /* A new userdata on the stack, closed yet. */
@@ -168,6 +172,82 @@ static int f_file(lua_State *L) {
   return (int)n;
 }
 
+/* A path as in a list of sums; returns what follows it. */
+static char *put_escaped(char *at, const char *path) {
+  for (; *path != '\0'; path++) {
+    const char *code = *path == '\n' ? "\\n" : *path == '\r' ? "\\r" : "\\\\";
+    if (*path != '\n' && *path != '\r' && *path != '\\')
+      *at++ = *path;
+    else
+      at = (char *)memcpy(at, code, 2) + 2;
+  }
+  return at;
+}
+
+static void add_line(luaL_Buffer *lines, const uint8_t *sum, size_t bytes,
+                     const char *path) {
+  size_t len = strlen(path);
+  bool plain = strpbrk(path, "\\\n\r") == NULL;
+  char *room = luaL_prepbuffsize(lines, 2 * bytes + 2 * len + 4);
+  char *at = room;
+  if (!plain)
+    *at++ = '\\';
+  at = put_hex(at, sum, bytes);
+  at = (char *)memcpy(at, "  ", 2) + 2;
+  at = plain ? (char *)memcpy(at, path, len) + len : put_escaped(at, path);
+  *at++ = '\n';
+  luaL_addsize(lines, (size_t)(at - room));
+}
+
+/* Stack of f_lines; above it the buffer may have a place of its own. */
+enum { LINES_PATHS = 2, LINES_FAILURES, LINES_PATH };
+
+static const char *check_listed_path(lua_State *L, size_t i) {
+  size_t len;
+  if (lua_rawgeti(L, LINES_PATHS, (lua_Integer)i) != LUA_TSTRING)
+    luaL_argerror(L, LINES_PATHS, "paths must be strings");
+  lua_replace(L, LINES_PATH);
+  const char *path = lua_tolstring(L, LINES_PATH, &len);
+  luaL_argcheck(L, strlen(path) == len, LINES_PATHS,
+                "path contains a zero byte");
+  return path;
+}
+
+static void add_failure(lua_State *L, const char *why, int error) {
+  lua_createtable(L, 0, 3);
+  lua_pushvalue(L, LINES_PATH);
+  lua_setfield(L, -2, "path");
+  lua_pushstring(L, why);
+  lua_setfield(L, -2, "message");
+  lua_pushinteger(L, error);
+  lua_setfield(L, -2, "errno");
+  lua_rawseti(L, LINES_FAILURES,
+              (lua_Integer)lua_rawlen(L, LINES_FAILURES) + 1);
+}
+
+static int f_lines(lua_State *L) {
+  const DigestKind *kind = check_kind(L, 1);
+  luaL_checktype(L, LINES_PATHS, LUA_TTABLE);
+  lua_settop(L, LINES_PATHS);
+  lua_newtable(L);
+  lua_pushnil(L);
+  luaL_Buffer lines;
+  luaL_buffinit(L, &lines);
+  size_t n = lua_rawlen(L, LINES_PATHS);
+  for (size_t i = 1; i <= n; i++) {
+    uint8_t sum[1][DIGEST_MAX_BYTES];
+    const char *path = check_listed_path(L, i);
+    const char *why = digest_file(&kind, 1, path, sum);
+    if (why == NULL)
+      add_line(&lines, sum[0], kind->bytes, path);
+    else
+      add_failure(L, why, errno);
+  }
+  luaL_pushresult(&lines);
+  lua_pushvalue(L, LINES_FAILURES);
+  return 2;
+}
+
 static int f_prefetch(lua_State *L) {
   const DigestKind *kinds[DIGEST_MAX_AT_ONCE];
   check_kinds(L, 1, kinds);
@@ -252,13 +332,11 @@ static const luaL_Reg metamethods[] = {{"__gc", m__gc},
                                        {"__tostring", m__tostring},
                                        {NULL, NULL}};
 
-static const luaL_Reg functions[] = {{"string", f_string},
-                                     {"file", f_file},
-                                     {"names", f_names},
-                                     {"prefetch", f_prefetch},
-                                     {"fetched", f_fetched},
-                                     {"version", f_version},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"string", f_string},     {"file", f_file},
+    {"lines", f_lines},       {"names", f_names},
+    {"prefetch", f_prefetch}, {"fetched", f_fetched},
+    {"version", f_version},   {NULL, NULL}};
 
 static void make_type(lua_State *L) {
   if (luaL_newmetatable(L, DIGEST_TYPE)) {

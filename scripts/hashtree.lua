@@ -95,17 +95,12 @@ end
 
 -- Lines for standard output, messages, number of messages.
 local function hash(algorithm, names)
-  local lines, messages = {}, {}
-  for _, name in ipairs(names) do
-    local sum, why = sum_of(algorithm, name)
-    if sum then
-      local text = escape(name)
-      lines[#lines + 1] = (text == name and "" or "\\") .. sum .. "  " .. text .. "\n"
-    else
-      messages[#messages + 1] = why
-    end
+  local lines, failures = tidepool.digest.lines(algorithm, names)
+  local messages = {}
+  for i, failure in ipairs(failures) do
+    messages[i] = message(quote(failure.path), failure.message)
   end
-  return table.concat(lines), table.concat(messages), #messages
+  return lines, table.concat(messages), #messages
 end
 
 local function verdict(name, word)
