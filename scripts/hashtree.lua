@@ -166,7 +166,7 @@ end
 local function files_below(paths, onerror)
   local others, starts, heads, opened = others_among(paths), { table.unpack(paths) }, {}, 0
   table.sort(starts)
-  return function()
+  local function merged()
     local least
     repeat
       least = least_of(heads)
@@ -181,6 +181,13 @@ local function files_below(paths, onerror)
     if not least then return nil end
     local path, size = least.path, least.size
     advance(heads, least)
+    return path, size
+  end
+  return function()
+    local head = heads[1]
+    if heads[2] or not head or opened < #starts then return merged() end
+    local path, size = head.path, head.size
+    head.path, head.size = head.step()
     return path, size
   end
 end
@@ -271,13 +278,13 @@ local function units_of(files, most)
   local name, size, sum = files()
   return function()
     if not name then return nil end
-    local unit = { names = {}, sums = {}, bytes = 0 }
+    local names, sums, bytes, n = {}, {}, 0, 0
     repeat
-      local n = #unit.names + 1
-      unit.names[n], unit.sums[n], unit.bytes = name, sum, unit.bytes + size
+      n = n + 1
+      names[n], sums[n], bytes = name, sum, bytes + size
       name, size, sum = files()
-    until not name or n == most or unit.bytes + size > UNIT_BYTES
-    return unit
+    until not name or n == most or bytes + size > UNIT_BYTES
+    return { names = names, sums = sums, bytes = bytes }
   end
 end
 
