@@ -245,6 +245,7 @@ typedef enum OptionType {
   OPTION_TOPDOWN,
   OPTION_DEPTH,
   OPTION_SIZE,
+  OPTION_SIZES,
   OPTION_INCLUDE,
   OPTION_EXCLUDE,
   OPTION_TYPES,
@@ -267,7 +268,7 @@ static const Option options[] = {
     {"one_filesystem", OPTION_BOOLEAN, IN_BOTH,
      offsetof(WalkRules, one_filesystem)},
     {"hidden", OPTION_HIDDEN, IN_BOTH, offsetof(WalkRules, skip_hidden)},
-    {"sizes", OPTION_BOOLEAN, IN_FILES, offsetof(WalkRules, sizes)},
+    {"sizes", OPTION_SIZES, IN_FILES, 0},
     {"max_depth", OPTION_DEPTH, IN_BOTH, offsetof(WalkRules, max_depth)},
     {"min_size", OPTION_SIZE, IN_BOTH, offsetof(WalkRules, min_size)},
     {"max_size", OPTION_SIZE, IN_BOTH, offsetof(WalkRules, max_size)},
@@ -287,6 +288,14 @@ static bool check_boolean(lua_State *L, const Option *o) {
   if (!lua_isboolean(L, -1))
     bad_option(L, o, "a boolean");
   return lua_toboolean(L, -1);
+}
+
+static void set_sizes(lua_State *L, const Option *o, WalkRules *rules) {
+  rules->about = lua_type(L, -1) == LUA_TSTRING &&
+                 strcmp(lua_tostring(L, -1), "about") == 0;
+  if (!rules->about && !lua_isboolean(L, -1))
+    bad_option(L, o, "a boolean or \"about\"");
+  rules->sizes = lua_toboolean(L, -1);
 }
 
 static int64_t check_integer(lua_State *L, const Option *o, int64_t least) {
@@ -360,6 +369,9 @@ static void set_option(lua_State *L, Walker *k, const Option *o) {
     break;
   case OPTION_SIZE:
     *(int64_t *)field = check_integer(L, o, 0);
+    break;
+  case OPTION_SIZES:
+    set_sizes(L, o, rules);
     break;
   case OPTION_INCLUDE:
     each_string(L, o, k, include);

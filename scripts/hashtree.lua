@@ -174,7 +174,7 @@ local function files_below(paths, onerror)
       local open = due and (not least or due <= least.path)
       if open then opened = opened + 1 end
       if open and not others[due] then
-        heads[#heads + 1] = { step = tidepool.files(due, { sizes = true, onerror = onerror }) }
+        heads[#heads + 1] = { step = tidepool.files(due, { sizes = "about", onerror = onerror }) }
         advance(heads, heads[#heads])
       end
     until not open
