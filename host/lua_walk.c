@@ -24,7 +24,13 @@ typedef struct Walker {
   bool by_folder, topdown, sizes, started;
 } Walker;
 
+/* The type of all steps but the first few is settled by one comparison: the
+** metatable is an upvalue of __call. */
 static Walker *check_walker(lua_State *L) {
+  if (lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(1))) {
+    lua_pop(L, 1);
+    return lua_touserdata(L, 1);
+  }
   return luaL_checkudata(L, 1, WALKER_TYPE);
 }
 
@@ -466,7 +472,8 @@ static const luaL_Reg functions[] = {
 
 int luaopen_tidepool_walk(lua_State *L) {
   if (luaL_newmetatable(L, WALKER_TYPE)) {
-    luaL_setfuncs(L, metamethods, 0);
+    lua_pushvalue(L, -1);
+    luaL_setfuncs(L, metamethods, 1);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
     lua_pushliteral(L, WALKER_TYPE);

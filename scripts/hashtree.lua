@@ -165,8 +165,10 @@ end
 -- their bytes. No folder is opened before its first file may be the next.
 local function files_below(paths, onerror)
   local others, starts, heads, opened = others_among(paths), { table.unpack(paths) }, {}, 0
+  local options = { sizes = "about", onerror = onerror }
+  if #starts == 1 and not others[starts[1]] then return tidepool.files(starts[1], options) end
   table.sort(starts)
-  local function merged()
+  return function()
     local least
     repeat
       least = least_of(heads)
@@ -174,20 +176,13 @@ local function files_below(paths, onerror)
       local open = due and (not least or due <= least.path)
       if open then opened = opened + 1 end
       if open and not others[due] then
-        heads[#heads + 1] = { step = tidepool.files(due, { sizes = "about", onerror = onerror }) }
+        heads[#heads + 1] = { step = tidepool.files(due, options) }
         advance(heads, heads[#heads])
       end
     until not open
     if not least then return nil end
     local path, size = least.path, least.size
     advance(heads, least)
-    return path, size
-  end
-  return function()
-    local head = heads[1]
-    if heads[2] or not head or opened < #starts then return merged() end
-    local path, size = head.path, head.size
-    head.path, head.size = head.step()
     return path, size
   end
 end
