@@ -199,52 +199,50 @@ static void add_line(luaL_Buffer *lines, const uint8_t *sum, size_t bytes,
   luaL_addsize(lines, (size_t)(at - room));
 }
 
-/* Stack of f_lines; above it the buffer may have a place of its own. */
-enum { LINES_PATHS = 2, LINES_FAILURES, LINES_PATH };
-
-static const char *check_listed_path(lua_State *L, size_t i) {
-  size_t len;
-  if (lua_rawgeti(L, LINES_PATHS, (lua_Integer)i) != LUA_TSTRING)
-    luaL_argerror(L, LINES_PATHS, "paths must be strings");
-  lua_replace(L, LINES_PATH);
-  const char *path = lua_tolstring(L, LINES_PATH, &len);
-  luaL_argcheck(L, strlen(path) == len, LINES_PATHS,
-                "path contains a zero byte");
-  return path;
+/* Their bytes live as long as the paths are in the sequence at idx. */
+static void check_paths(lua_State *L, int idx, DigestItem *items, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    size_t len;
+    if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
+      luaL_argerror(L, idx, "paths must be strings");
+    items[i].path = lua_tolstring(L, -1, &len);
+    luaL_argcheck(L, strlen(items[i].path) == len, idx,
+                  "path contains a zero byte");
+    lua_pop(L, 1);
+  }
 }
 
-static void add_failure(lua_State *L, const char *why, int error) {
+static void push_failure(lua_State *L, const DigestItem *item) {
   lua_createtable(L, 0, 3);
-  lua_pushvalue(L, LINES_PATH);
+  lua_pushstring(L, item->path);
   lua_setfield(L, -2, "path");
-  lua_pushstring(L, why);
+  lua_pushstring(L, item->why);
   lua_setfield(L, -2, "message");
-  lua_pushinteger(L, error);
+  lua_pushinteger(L, item->error);
   lua_setfield(L, -2, "errno");
-  lua_rawseti(L, LINES_FAILURES,
-              (lua_Integer)lua_rawlen(L, LINES_FAILURES) + 1);
 }
 
 static int f_lines(lua_State *L) {
   const DigestKind *kind = check_kind(L, 1);
-  luaL_checktype(L, LINES_PATHS, LUA_TTABLE);
-  lua_settop(L, LINES_PATHS);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  size_t n = lua_rawlen(L, 2);
+  DigestItem *items = lua_newuserdatauv(L, n * sizeof *items, 0);
+  check_paths(L, 2, items, n);
+  digest_files(kind, items, n);
   lua_newtable(L);
-  lua_pushnil(L);
+  lua_Integer failures = 0;
+  for (size_t i = 0; i < n; i++)
+    if (items[i].why != NULL) {
+      push_failure(L, &items[i]);
+      lua_rawseti(L, -2, ++failures);
+    }
   luaL_Buffer lines;
   luaL_buffinit(L, &lines);
-  size_t n = lua_rawlen(L, LINES_PATHS);
-  for (size_t i = 1; i <= n; i++) {
-    uint8_t sum[1][DIGEST_MAX_BYTES];
-    const char *path = check_listed_path(L, i);
-    const char *why = digest_file(&kind, 1, path, sum);
-    if (why == NULL)
-      add_line(&lines, sum[0], kind->bytes, path);
-    else
-      add_failure(L, why, errno);
-  }
+  for (size_t i = 0; i < n; i++)
+    if (items[i].why == NULL)
+      add_line(&lines, items[i].out, kind->bytes, items[i].path);
   luaL_pushresult(&lines);
-  lua_pushvalue(L, LINES_FAILURES);
+  lua_insert(L, -2);
   return 2;
 }
 
