@@ -199,9 +199,17 @@ static void add_line(luaL_Buffer *lines, const uint8_t *sum, size_t bytes,
   luaL_addsize(lines, (size_t)(at - room));
 }
 
-/* Their bytes live as long as the paths are in the sequence at idx. */
-static void check_paths(lua_State *L, int idx, DigestItem *items, size_t n) {
-  for (size_t i = 0; i < n; i++) {
+/* Places of n paths, for as long as those are where they are. */
+static DigestItem *push_items(lua_State *L, size_t n) {
+  if (n > SIZE_MAX / sizeof(DigestItem))
+    no_memory(L);
+  return lua_newuserdatauv(L, n * sizeof(DigestItem), 0);
+}
+
+static DigestItem *push_sequence(lua_State *L, int idx, size_t *n) {
+  *n = lua_rawlen(L, idx);
+  DigestItem *items = push_items(L, *n);
+  for (size_t i = 0; i < *n; i++) {
     size_t len;
     if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
       luaL_argerror(L, idx, "paths must be strings");
@@ -210,6 +218,20 @@ static void check_paths(lua_State *L, int idx, DigestItem *items, size_t n) {
                   "path contains a zero byte");
     lua_pop(L, 1);
   }
+  return items;
+}
+
+/* Paths that each end in a zero byte; the last may do without. */
+static DigestItem *push_joined(lua_State *L, int idx, size_t *n) {
+  size_t len;
+  const char *text = lua_tolstring(L, idx, &len), *at = text;
+  for (*n = 0; at < text + len; at += strlen(at) + 1)
+    ++*n;
+  DigestItem *items = push_items(L, *n);
+  at = text;
+  for (size_t i = 0; i < *n; i++, at += strlen(at) + 1)
+    items[i].path = at;
+  return items;
 }
 
 static void push_failure(lua_State *L, const DigestItem *item) {
@@ -224,10 +246,11 @@ static void push_failure(lua_State *L, const DigestItem *item) {
 
 static int f_lines(lua_State *L) {
   const DigestKind *kind = check_kind(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  size_t n = lua_rawlen(L, 2);
-  DigestItem *items = lua_newuserdatauv(L, n * sizeof *items, 0);
-  check_paths(L, 2, items, n);
+  bool joined = lua_type(L, 2) == LUA_TSTRING;
+  if (!joined && !lua_istable(L, 2))
+    return luaL_typeerror(L, 2, "string or table");
+  size_t n;
+  DigestItem *items = joined ? push_joined(L, 2, &n) : push_sequence(L, 2, &n);
   digest_files(kind, items, n);
   lua_newtable(L);
   lua_Integer failures = 0;

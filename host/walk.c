@@ -18,7 +18,7 @@ enum {
   ROOM_BYTES = 64 * 1024,
   KEY_BYTES = 8,
   SMALL_BYTES = 16 * 1024, /* a mean size below which sizes are guessed */
-  GUESSES = 7,             /* in a row, and none for a folder's first name */
+  GUESSES = 31,            /* in a row, and none for a folder's first name */
   MEAN_OF = 64             /* about as many files, the last ones */
 };
 
@@ -590,7 +590,7 @@ Walk *walk_new(const char *top) {
     buf_init(bufs[i]);
   w->rules = (WalkRules){.types = 1u << SYS_FILE, .max_size = -1};
   w->oldest_open = 1;
-  w->mean = SMALL_BYTES * MEAN_OF; /* nothing is guessed at first */
+  w->mean = 4 * SMALL_BYTES; /* the first hundred sizes are no guesses */
   size_t len = strlen(top);
   if (buf_reserve(&w->path, len + 2) != 0) {
     free(w);
