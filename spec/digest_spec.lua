@@ -272,7 +272,8 @@ describe("digest.lines", function()
 
   it("is what sha512sum prints", function()
     sh "mkdir -p in/side; printf abc > in/side/deep"
-    local names = { "plain", "two words", "new\nline", "cr\rcr", "back\\slash", "\xff\xfe", "in/x", "in/y", "in/side/deep", "in/z", "in/side/../z", "in//z" }
+    local names = { "plain", "two words", "new\nline", "cr\rcr", "back\\slash", "\xff\xfe",
+      "in/x", "in/y", "in/side/deep", "in/z", "in/side/../z", "in//z" }
     for i, name in ipairs(names) do write(name, tostring(i)) end
     names[#names + 1], names[#names + 2] = "in/z", "plain"
     local quoted = {}
@@ -331,6 +332,7 @@ describe("digest.lines", function()
       refusal(digest.lines, "md5", { 1 }))
     assert.equal("bad argument #2 to '?' (path contains a zero byte)",
       refusal(digest.lines, "md5", { "a\0b" }))
-    assert.equal("bad argument #1 to '?' (unknown digest \"md0\")", refusal(digest.lines, "md0", {}))
+    assert.equal("bad argument #1 to '?' (unknown digest \"md0\")",
+      refusal(digest.lines, "md0", {}))
   end)
 end)
