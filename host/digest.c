@@ -321,13 +321,14 @@ static const char *read_unchanged(int fd, size_t n) {
   return NULL;
 }
 
-const char *digest_file(const DigestKind *const kinds[], size_t n,
-                        const char *path, uint8_t out[][DIGEST_MAX_BYTES]) {
+/* `name` is relative to the folder `at`. */
+static const char *file_at(const DigestKind *const kinds[], size_t n, int at,
+                           const char *name, uint8_t out[][DIGEST_MAX_BYTES]) {
   if (crypto.block == NULL && (crypto.block = malloc(BLOCK_BYTES)) == NULL)
     return because(ENOMEM, NULL);
   if (begin_all(kinds, n) != 0)
     return because(ENOMEM, NULL);
-  int fd = sys_file_open(path);
+  int fd = sys_file_open(at, name);
   if (fd < 0)
     return because(errno, NULL);
   const char *why = read_unchanged(fd, n);
@@ -335,4 +336,48 @@ const char *digest_file(const DigestKind *const kinds[], size_t n,
   if (why == NULL && final_all(n, out) != 0)
     why = because(ENOMEM, NULL);
   return why;
+}
+
+const char *digest_file(const DigestKind *const kinds[], size_t n,
+                        const char *path, uint8_t out[][DIGEST_MAX_BYTES]) {
+  return file_at(kinds, n, SYS_CWD, path, out);
+}
+
+/* Whether the way to `path` is the first len bytes of `way`. */
+static bool leads_to(const char *way, size_t len, const char *path) {
+  return strncmp(way, path, len) == 0 && path[len] != '\0' &&
+         strchr(path + len, '/') == NULL;
+}
+
+/* The folder of the first of n items, if more of them are in it: its
+** descriptor, and the length of its path. Else SYS_CWD, and 0. */
+static int open_common(const DigestItem *items, size_t n, size_t *len) {
+  char way[SYS_PATH_BYTES];
+  const char *slash = strrchr(items[0].path, '/');
+  *len = slash != NULL ? (size_t)(slash + 1 - items[0].path) : 0;
+  int fd = SYS_CWD;
+  if (n > 1 && *len > 0 && *len < sizeof way && slash[1] != '\0' &&
+      leads_to(items[0].path, *len, items[1].path)) {
+    memcpy(way, items[0].path, *len);
+    way[*len] = '\0';
+    fd = sys_file_open_way(way);
+  }
+  if (fd < 0)
+    *len = 0;
+  return fd;
+}
+
+void digest_files(const DigestKind *kind, DigestItem *items, size_t n) {
+  int folder = SYS_CWD;
+  size_t len = 0;
+  for (size_t i = 0; i < n; i++) {
+    DigestItem *item = items + i;
+    if (len == 0 || !leads_to(item[-1].path, len, item->path)) {
+      sys_file_close(folder);
+      folder = open_common(item, n - i, &len);
+    }
+    item->why = file_at(&kind, 1, folder, item->path + len, &item->out);
+    item->error = item->why != NULL ? errno : 0;
+  }
+  sys_file_close(folder);
 }

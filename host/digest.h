@@ -61,4 +61,18 @@ int digest_bytes(const DigestKind *kind, const void *bytes, size_t n,
 const char *digest_file(const DigestKind *const kinds[], size_t n,
                         const char *path, uint8_t out[][DIGEST_MAX_BYTES]);
 
+/*
+** The digests of files, each as digest_file has it: `out`, or `why` and
+** `error`. Neighbours in one folder are opened from there, which saves most of
+** the way to each.
+*/
+typedef struct DigestItem {
+  const char *path;
+  const char *why; /* NULL: it is there */
+  int error;
+  uint8_t out[DIGEST_MAX_BYTES];
+} DigestItem;
+
+void digest_files(const DigestKind *kind, DigestItem *items, size_t n);
+
 #endif

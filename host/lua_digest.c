@@ -61,19 +61,23 @@ static const char *check_path(lua_State *L, int arg) {
   return path;
 }
 
+/* Returns what follows the digits. */
+static char *put_hex(char *at, const uint8_t *bytes, size_t n) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < n; i++) {
+    *at++ = digits[bytes[i] >> 4];
+    *at++ = digits[bytes[i] & 15];
+  }
+  return at;
+}
+
 static void push_result(lua_State *L, const DigestKind *kind,
                         const uint8_t *bytes, bool raw) {
-  static const char digits[] = "0123456789abcdef";
   char hex[2 * DIGEST_MAX_BYTES];
-  if (raw) {
+  if (raw)
     lua_pushlstring(L, (const char *)bytes, kind->bytes);
-    return;
-  }
-  for (size_t i = 0; i < kind->bytes; i++) {
-    hex[2 * i] = digits[bytes[i] >> 4];
-    hex[2 * i + 1] = digits[bytes[i] & 15];
-  }
-  lua_pushlstring(L, hex, 2 * kind->bytes);
+  else
+    lua_pushlstring(L, hex, (size_t)(put_hex(hex, bytes, kind->bytes) - hex));
 }
 
 /* A new userdata on the stack, closed yet. */
@@ -168,6 +172,103 @@ static int f_file(lua_State *L) {
   return (int)n;
 }
 
+/* A path as in a list of sums; returns what follows it. */
+static char *put_escaped(char *at, const char *path) {
+  for (; *path != '\0'; path++) {
+    const char *code = *path == '\n' ? "\\n" : *path == '\r' ? "\\r" : "\\\\";
+    if (*path != '\n' && *path != '\r' && *path != '\\')
+      *at++ = *path;
+    else
+      at = (char *)memcpy(at, code, 2) + 2;
+  }
+  return at;
+}
+
+static void add_line(luaL_Buffer *lines, const uint8_t *sum, size_t bytes,
+                     const char *path) {
+  size_t len = strlen(path);
+  bool plain = strpbrk(path, "\\\n\r") == NULL;
+  char *room = luaL_prepbuffsize(lines, 2 * bytes + 2 * len + 4);
+  char *at = room;
+  if (!plain)
+    *at++ = '\\';
+  at = put_hex(at, sum, bytes);
+  at = (char *)memcpy(at, "  ", 2) + 2;
+  at = plain ? (char *)memcpy(at, path, len) + len : put_escaped(at, path);
+  *at++ = '\n';
+  luaL_addsize(lines, (size_t)(at - room));
+}
+
+/* Places of n paths, for as long as those are where they are. */
+static DigestItem *push_items(lua_State *L, size_t n) {
+  if (n > SIZE_MAX / sizeof(DigestItem))
+    no_memory(L);
+  return lua_newuserdatauv(L, n * sizeof(DigestItem), 0);
+}
+
+static DigestItem *push_sequence(lua_State *L, int idx, size_t *n) {
+  *n = lua_rawlen(L, idx);
+  DigestItem *items = push_items(L, *n);
+  for (size_t i = 0; i < *n; i++) {
+    size_t len;
+    if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
+      luaL_argerror(L, idx, "paths must be strings");
+    items[i].path = lua_tolstring(L, -1, &len);
+    luaL_argcheck(L, strlen(items[i].path) == len, idx,
+                  "path contains a zero byte");
+    lua_pop(L, 1);
+  }
+  return items;
+}
+
+/* Paths that each end in a zero byte; the last may do without. */
+static DigestItem *push_joined(lua_State *L, int idx, size_t *n) {
+  size_t len;
+  const char *text = lua_tolstring(L, idx, &len), *at = text;
+  for (*n = 0; at < text + len; at += strlen(at) + 1)
+    ++*n;
+  DigestItem *items = push_items(L, *n);
+  at = text;
+  for (size_t i = 0; i < *n; i++, at += strlen(at) + 1)
+    items[i].path = at;
+  return items;
+}
+
+static void push_failure(lua_State *L, const DigestItem *item) {
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, item->path);
+  lua_setfield(L, -2, "path");
+  lua_pushstring(L, item->why);
+  lua_setfield(L, -2, "message");
+  lua_pushinteger(L, item->error);
+  lua_setfield(L, -2, "errno");
+}
+
+static int f_lines(lua_State *L) {
+  const DigestKind *kind = check_kind(L, 1);
+  bool joined = lua_type(L, 2) == LUA_TSTRING;
+  if (!joined && !lua_istable(L, 2))
+    return luaL_typeerror(L, 2, "string or table");
+  size_t n;
+  DigestItem *items = joined ? push_joined(L, 2, &n) : push_sequence(L, 2, &n);
+  digest_files(kind, items, n);
+  lua_newtable(L);
+  lua_Integer failures = 0;
+  for (size_t i = 0; i < n; i++)
+    if (items[i].why != NULL) {
+      push_failure(L, &items[i]);
+      lua_rawseti(L, -2, ++failures);
+    }
+  luaL_Buffer lines;
+  luaL_buffinit(L, &lines);
+  for (size_t i = 0; i < n; i++)
+    if (items[i].why == NULL)
+      add_line(&lines, items[i].out, kind->bytes, items[i].path);
+  luaL_pushresult(&lines);
+  lua_insert(L, -2);
+  return 2;
+}
+
 static int f_prefetch(lua_State *L) {
   const DigestKind *kinds[DIGEST_MAX_AT_ONCE];
   check_kinds(L, 1, kinds);
@@ -252,13 +353,11 @@ static const luaL_Reg metamethods[] = {{"__gc", m__gc},
                                        {"__tostring", m__tostring},
                                        {NULL, NULL}};
 
-static const luaL_Reg functions[] = {{"string", f_string},
-                                     {"file", f_file},
-                                     {"names", f_names},
-                                     {"prefetch", f_prefetch},
-                                     {"fetched", f_fetched},
-                                     {"version", f_version},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"string", f_string},     {"file", f_file},
+    {"lines", f_lines},       {"names", f_names},
+    {"prefetch", f_prefetch}, {"fetched", f_fetched},
+    {"version", f_version},   {NULL, NULL}};
 
 static void make_type(lua_State *L) {
   if (luaL_newmetatable(L, DIGEST_TYPE)) {

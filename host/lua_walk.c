@@ -10,6 +10,7 @@
 
 #include <lauxlib.h>
 
+#include "buf.h"
 #include "walk.h"
 
 #define WALKER_TYPE "tidepool.walk"
@@ -19,12 +20,28 @@ enum { MOST_ERRORS = 100 }; /* that are kept, besides their count */
 /* User values of the iterator. */
 enum { ON_ERROR = 1, ERRORS, STACK };
 
+/* What a step gathered is kept here, not on the stack: onerror may raise. */
+typedef struct Batch {
+  int64_t most_files, most_bytes; /* 0: paths one by one; any number */
+  int64_t files, bytes;
+  Buf names;
+  bool held; /* `item` is the first of the next batch */
+  WalkItem item;
+} Batch;
+
 typedef struct Walker {
   Walk *walk; /* NULL: at its end, or closed */
   bool by_folder, topdown, sizes, started;
+  Batch batch;
 } Walker;
 
+/* The type of all steps but the first few is settled by one comparison: the
+** metatable is an upvalue of __call. */
 static Walker *check_walker(lua_State *L) {
+  if (lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(1))) {
+    lua_pop(L, 1);
+    return lua_touserdata(L, 1);
+  }
   return luaL_checkudata(L, 1, WALKER_TYPE);
 }
 
@@ -32,6 +49,7 @@ static void close_walker(Walker *k) {
   Walk *walk = k->walk;
   k->walk = NULL;
   walk_free(walk);
+  k->batch.held = false;
 }
 
 /* Errors. */
@@ -100,6 +118,56 @@ static int next_file(lua_State *L, Walker *k) {
   }
   luaL_pushfail(L);
   return 1;
+}
+
+/* Whether there is an item to add, and it belongs to this batch. */
+static bool fits(const Batch *b) {
+  if (!b->held || b->files == b->most_files)
+    return false;
+  return b->files == 0 || b->most_bytes == 0 ||
+         b->item.size <= b->most_bytes - b->bytes;
+}
+
+static void add_to_batch(lua_State *L, Batch *b) {
+  if (buf_append(&b->names, b->item.path, b->item.len + 1) != 0)
+    luaL_error(L, "not enough memory");
+  b->files++;
+  b->bytes = (int64_t)((uint64_t)b->bytes + (uint64_t)b->item.size);
+  b->held = false;
+}
+
+/* Goes on to the next item, or closes the walk. */
+static void hold_next(lua_State *L, Walker *k) {
+  while (k->walk != NULL && !k->batch.held) {
+    switch (walk_next(k->walk, &k->batch.item)) {
+    case WALK_ITEM:
+      k->batch.held = true;
+      break;
+    case WALK_FAULT:
+      report(L, &k->batch.item);
+      break;
+    case WALK_END:
+      close_walker(k);
+      break;
+    }
+  }
+}
+
+static int next_batch(lua_State *L, Walker *k) {
+  Batch *b = &k->batch;
+  while (hold_next(L, k), fits(b))
+    add_to_batch(L, b);
+  if (b->files == 0) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_pushlstring(L, (const char *)b->names.base, b->names.len);
+  lua_pushinteger(L, b->files);
+  if (k->sizes)
+    lua_pushinteger(L, b->bytes);
+  b->files = b->bytes = 0;
+  b->names.len = 0;
+  return 2 + k->sizes;
 }
 
 /* walk. STACK holds the two lists of each folder entered, from the top. */
@@ -223,11 +291,20 @@ static int next_folder(lua_State *L, Walker *k) {
 static int m__call(lua_State *L) {
   Walker *k = check_walker(L);
   lua_settop(L, 1);
-  return k->by_folder ? next_folder(L, k) : next_file(L, k);
+  if (k->by_folder)
+    return next_folder(L, k);
+  return k->batch.most_files > 0 ? next_batch(L, k) : next_file(L, k);
 }
 
 static int m_close(lua_State *L) {
   close_walker(check_walker(L));
+  return 0;
+}
+
+static int m__gc(lua_State *L) {
+  Walker *k = check_walker(L);
+  close_walker(k);
+  buf_clear(&k->batch.names);
   return 0;
 }
 
@@ -245,6 +322,9 @@ typedef enum OptionType {
   OPTION_TOPDOWN,
   OPTION_DEPTH,
   OPTION_SIZE,
+  OPTION_SIZES,
+  OPTION_BATCH,
+  OPTION_BATCH_BYTES,
   OPTION_INCLUDE,
   OPTION_EXCLUDE,
   OPTION_TYPES,
@@ -267,7 +347,9 @@ static const Option options[] = {
     {"one_filesystem", OPTION_BOOLEAN, IN_BOTH,
      offsetof(WalkRules, one_filesystem)},
     {"hidden", OPTION_HIDDEN, IN_BOTH, offsetof(WalkRules, skip_hidden)},
-    {"sizes", OPTION_BOOLEAN, IN_FILES, offsetof(WalkRules, sizes)},
+    {"sizes", OPTION_SIZES, IN_FILES, 0},
+    {"batch", OPTION_BATCH, IN_FILES, 0},
+    {"batch_bytes", OPTION_BATCH_BYTES, IN_FILES, 0},
     {"max_depth", OPTION_DEPTH, IN_BOTH, offsetof(WalkRules, max_depth)},
     {"min_size", OPTION_SIZE, IN_BOTH, offsetof(WalkRules, min_size)},
     {"max_size", OPTION_SIZE, IN_BOTH, offsetof(WalkRules, max_size)},
@@ -287,6 +369,14 @@ static bool check_boolean(lua_State *L, const Option *o) {
   if (!lua_isboolean(L, -1))
     bad_option(L, o, "a boolean");
   return lua_toboolean(L, -1);
+}
+
+static void set_sizes(lua_State *L, const Option *o, WalkRules *rules) {
+  rules->about = lua_type(L, -1) == LUA_TSTRING &&
+                 strcmp(lua_tostring(L, -1), "about") == 0;
+  if (!rules->about && !lua_isboolean(L, -1))
+    bad_option(L, o, "a boolean or \"about\"");
+  rules->sizes = lua_toboolean(L, -1);
 }
 
 static int64_t check_integer(lua_State *L, const Option *o, int64_t least) {
@@ -361,6 +451,15 @@ static void set_option(lua_State *L, Walker *k, const Option *o) {
   case OPTION_SIZE:
     *(int64_t *)field = check_integer(L, o, 0);
     break;
+  case OPTION_SIZES:
+    set_sizes(L, o, rules);
+    break;
+  case OPTION_BATCH:
+    k->batch.most_files = check_integer(L, o, 1);
+    break;
+  case OPTION_BATCH_BYTES:
+    k->batch.most_bytes = check_integer(L, o, 1);
+    break;
   case OPTION_INCLUDE:
     each_string(L, o, k, include);
     break;
@@ -402,6 +501,7 @@ static void check_option(lua_State *L, Walker *k, int in) {
 static Walker *new_walker(lua_State *L, const char *top) {
   Walker *k = lua_newuserdatauv(L, sizeof *k, STACK);
   *k = (Walker){.topdown = true};
+  buf_init(&k->batch.names);
   luaL_setmetatable(L, WALKER_TYPE);
   push_no_errors(L);
   lua_setiuservalue(L, -2, ERRORS);
@@ -427,6 +527,10 @@ static Walker *check_arguments(lua_State *L, int in) {
   if (lua_istable(L, 2))
     for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1))
       check_option(L, k, in);
+  if (k->batch.most_bytes > 0 && k->batch.most_files == 0)
+    luaL_error(L, "option \"batch_bytes\" needs option \"batch\"");
+  if (k->batch.most_bytes > 0)
+    walk_rules(k->walk)->sizes = true;
   k->sizes = walk_rules(k->walk)->sizes;
   return k;
 }
@@ -444,7 +548,7 @@ static int f_files(lua_State *L) {
 }
 
 static const luaL_Reg metamethods[] = {
-    {"__call", m__call}, {"__gc", m_close}, {"__close", m_close}, {NULL, NULL}};
+    {"__call", m__call}, {"__gc", m__gc}, {"__close", m_close}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
     {"close", m_close}, {"errors", m_errors}, {NULL, NULL}};
@@ -454,7 +558,8 @@ static const luaL_Reg functions[] = {
 
 int luaopen_tidepool_walk(lua_State *L) {
   if (luaL_newmetatable(L, WALKER_TYPE)) {
-    luaL_setfuncs(L, metamethods, 0);
+    lua_pushvalue(L, -1);
+    luaL_setfuncs(L, metamethods, 1);
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
     lua_pushliteral(L, WALKER_TYPE);

@@ -83,8 +83,12 @@ static int open_any(int at, const char *path, int flags) {
   return fd;
 }
 
-int sys_file_open(const char *path) {
-  return open_any(SYS_CWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+int sys_file_open(int at, const char *path) {
+  return open_any(at, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+}
+
+int sys_file_open_way(const char *path) {
+  return open_any(SYS_CWD, path, O_PATH | O_DIRECTORY);
 }
 
 int sys_file_open_dir(int at, const char *name, bool follow) {

@@ -26,19 +26,25 @@ typedef struct SysStat {
   int64_t size, mtime_ns;
 } SysStat;
 
-enum { SYS_CWD = -1 }; /* as `at`: names are relative to the working folder */
+enum {
+  SYS_CWD = -1, /* as `at`: names are relative to the working folder */
+  SYS_PATH_BYTES = 4096
+};
 
 /* All of them: -1 with errno on failure. */
 
 /* For reading; a FIFO or a terminal never blocks it, and a path may be longer
 ** than PATH_MAX. */
-int sys_file_open(const char *path);
+int sys_file_open(int at, const char *path);
 ptrdiff_t sys_file_read(int fd, void *room, size_t bytes);
 int sys_file_stat(int fd, SysStat *st);
 int sys_file_stat_at(int at, const char *name, bool follow, SysStat *st);
 void sys_file_sequential(int fd); /* a hint: will be read once, in order */
 void sys_file_close(int fd);
 int sys_columns(int fd); /* of a terminal; 0: it is none, or does not say */
+
+/* A folder, for `at` alone: only its way need be open to this process. */
+int sys_file_open_way(const char *path);
 
 /* A folder: a last component that is a link is refused unless `follow`. */
 int sys_file_open_dir(int at, const char *name, bool follow);

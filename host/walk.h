@@ -33,6 +33,7 @@ typedef struct WalkRules {
   bool one_filesystem;
   bool skip_hidden;
   bool sizes; /* fill in WalkItem.size */
+  bool about; /* it may be a guess, where files are small */
 } WalkRules;
 
 typedef enum WalkList { WALK_INCLUDE, WALK_EXCLUDE } WalkList;

@@ -95,17 +95,12 @@ end
 
 -- Lines for standard output, messages, number of messages.
 local function hash(algorithm, names)
-  local lines, messages = {}, {}
-  for _, name in ipairs(names) do
-    local sum, why = sum_of(algorithm, name)
-    if sum then
-      local text = escape(name)
-      lines[#lines + 1] = (text == name and "" or "\\") .. sum .. "  " .. text .. "\n"
-    else
-      messages[#messages + 1] = why
-    end
+  local lines, failures = tidepool.digest.lines(algorithm, names)
+  local messages = {}
+  for i, failure in ipairs(failures) do
+    messages[i] = message(quote(failure.path), failure.message)
   end
-  return table.concat(lines), table.concat(messages), #messages
+  return lines, table.concat(messages), #messages
 end
 
 local function verdict(name, word)
@@ -116,7 +111,9 @@ end
 -- Like hash, then how many sums differ.
 local function check(algorithm, names, sums, quiet)
   local lines, messages, differ = {}, {}, 0
-  for i, name in ipairs(names) do
+  local i = 0
+  for name in names:gmatch "([^\0]*)\0" do
+    i = i + 1
     local sum, why = sum_of(algorithm, name)
     local ok = sum == sums[i]
     if not sum then
@@ -168,8 +165,8 @@ end
 
 -- Steps through the path and size of all files below the paths, in the order of
 -- their bytes. No folder is opened before its first file may be the next.
-local function files_below(paths, onerror)
-  local others, starts, heads, opened = others_among(paths), { table.unpack(paths) }, {}, 0
+local function files_below(paths, others, onerror)
+  local starts, heads, opened = { table.unpack(paths) }, {}, 0
   table.sort(starts)
   return function()
     local least
@@ -179,7 +176,7 @@ local function files_below(paths, onerror)
       local open = due and (not least or due <= least.path)
       if open then opened = opened + 1 end
       if open and not others[due] then
-        heads[#heads + 1] = { step = tidepool.files(due, { sizes = true, onerror = onerror }) }
+        heads[#heads + 1] = { step = tidepool.files(due, { sizes = "about", onerror = onerror }) }
         advance(heads, heads[#heads])
       end
     until not open
@@ -271,18 +268,33 @@ end
 
 ---- in which order ----------------------------------------------------------------------
 
--- A unit is what one task gets: neighbours in the list, or one large file.
+-- A unit is what one task gets: neighbours in the list, or one large file. Each
+-- of its names ends in a zero byte.
 local function units_of(files, most)
   local name, size, sum = files()
   return function()
     if not name then return nil end
-    local unit = { names = {}, sums = {}, bytes = 0 }
+    local names, sums, bytes, n = {}, {}, 0, 0
     repeat
-      local n = #unit.names + 1
-      unit.names[n], unit.sums[n], unit.bytes = name, sum, unit.bytes + size
+      n = n + 1
+      names[n], sums[n], bytes = name, sum, bytes + size
       name, size, sum = files()
-    until not name or n == most or unit.bytes + size > UNIT_BYTES
-    return unit
+    until not name or n == most or bytes + size > UNIT_BYTES
+    names[n + 1] = ""
+    return { names = table.concat(names, "\0"), files = n, bytes = bytes, sums = sums }
+  end
+end
+
+local function units_below(paths, onerror)
+  local others = others_among(paths)
+  if #paths > 1 or others[paths[1]] then
+    return units_of(files_below(paths, others, onerror), UNIT_FILES)
+  end
+  local step = tidepool.files(paths[1], { batch = UNIT_FILES, batch_bytes = UNIT_BYTES,
+    sizes = "about", onerror = onerror })
+  return function()
+    local names, files, bytes = step()
+    return names and { names = names, files = files, bytes = bytes }
   end
 end
 
@@ -325,8 +337,8 @@ function Schedule:read_one()
   if self.dry then return end
   self.last = self.last + 1
   self.units[self.last] = unit
-  self.waiting = self.waiting + #unit.names
-  self.files, self.bytes = self.files + #unit.names, self.bytes + unit.bytes
+  self.waiting = self.waiting + unit.files
+  self.files, self.bytes = self.files + unit.files, self.bytes + unit.bytes
   if unit.bytes > UNIT_BYTES then insert_by_size(self.large, unit) end
   if #self.large > 2 * (self.last - self.first) + 64 then self:forget_taken() end
 end
@@ -362,7 +374,7 @@ function Schedule:leave()
   if not unit or not unit.done then return nil end
   self.units[self.first] = nil
   self.first = self.first + 1
-  self.waiting = self.waiting - #unit.names
+  self.waiting = self.waiting - unit.files
   return unit
 end
 
@@ -425,11 +437,13 @@ end
 function Run:settle(unit, text, messages, faults, differ)
   if not text then
     local err, lines = messages, {}
-    for i, name in ipairs(unit.names) do lines[i] = message(quote(name), err.message) end
+    for name in unit.names:gmatch "([^\0]*)\0" do
+      lines[#lines + 1] = message(quote(name), err.message)
+    end
     text, messages, faults = "", table.concat(lines), #lines
   end
   unit.done, unit.text, unit.messages = true, text, messages
-  self.files, self.bytes = self.files + #unit.names, self.bytes + unit.bytes
+  self.files, self.bytes = self.files + unit.files, self.bytes + unit.bytes
   self.faults, self.differ = self.faults + faults, self.differ + (differ or 0)
   for first in self.schedule.leave, self.schedule do
     if first.messages ~= "" then self:complain(first.messages) end
@@ -488,7 +502,7 @@ function Run:hash_files()
     self:complain(message(quote(path), why))
   end
   self.task = hash
-  self.schedule = new_schedule(units_of(files_below(self.paths, onerror), UNIT_FILES))
+  self.schedule = new_schedule(units_below(self.paths, onerror))
   self:all()
   return self.faults == 0
 end

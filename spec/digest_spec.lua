@@ -263,3 +263,76 @@ describe("digest.file", function()
     assert.equal(before, open_descriptors())
   end)
 end)
+
+describe("digest.lines", function()
+  local function list(names)
+    for i, name in ipairs(names) do names[i] = path(name) end
+    return names
+  end
+
+  it("is what sha512sum prints", function()
+    sh "mkdir -p in/side; printf abc > in/side/deep"
+    local names = { "plain", "two words", "new\nline", "cr\rcr", "back\\slash", "\xff\xfe",
+      "in/x", "in/y", "in/side/deep", "in/z", "in/side/../z", "in//z" }
+    for i, name in ipairs(names) do write(name, tostring(i)) end
+    names[#names + 1], names[#names + 2] = "in/z", "plain"
+    local quoted = {}
+    for i, name in ipairs(list(names)) do quoted[i] = "'" .. name .. "'" end
+    local wanted = output("sha512sum " .. table.concat(quoted, " "))
+
+    local lines, failures = digest.lines("sha512", names)
+
+    assert.equal(wanted, lines)
+    assert.same({}, failures)
+    assert.equal(wanted, (digest.lines(nil, table.concat(names, "\0") .. "\0")))
+    assert.equal(wanted, (digest.lines(nil, table.concat(names, "\0"))))
+    assert.equal("", (digest.lines("sha512", {})))
+    assert.equal("", (digest.lines("sha512", "")))
+  end)
+
+  it("tells of what cannot be read, and goes on", function()
+    write("abc", "abc")
+    sh "rm -rf in; mkdir in; mkfifo in/pipe; printf abc > in/abc"
+
+    local lines, failures = digest.lines("sha256",
+      list { "missing/a", "missing/b", "in/pipe", "in/abc", "in/none", "in/", "abc" })
+
+    assert.equal(("%s  %s\n%s  %s\n"):format(vectors.sha256.abc, path "in/abc",
+      vectors.sha256.abc, path "abc"), lines)
+    assert.same({
+      { path = path "missing/a", message = "No such file or directory", errno = 2 },
+      { path = path "missing/b", message = "No such file or directory", errno = 2 },
+      { path = path "in/pipe", message = "Is a FIFO", errno = 22 },
+      { path = path "in/none", message = "No such file or directory", errno = 2 },
+      { path = path "in/", message = "Is a directory", errno = 21 },
+    }, failures)
+  end)
+
+  it("reads below paths longer than PATH_MAX", function()
+    local name = ("d"):rep(200)
+    sh("mkdir high; printf abc > high/f; printf abc > high/g; for i in $(seq 30); do mkdir t; "
+      .. "mv high t/" .. name .. "; mv t high; done")
+    local deep = path("high/" .. (name .. "/"):rep(30))
+
+    local lines = digest.lines("sha256", { deep .. "f", deep .. "g" })
+
+    assert.equal(vectors.sha256.abc .. "  " .. deep .. "f\n" .. vectors.sha256.abc .. "  " .. deep
+      .. "g\n", lines)
+  end)
+
+  it("leaves no descriptor open, and refuses what is no list of paths", function()
+    local before = open_descriptors()
+
+    digest.lines("sha512", list { "in/abc", "in/none", "in/abc", "abc" })
+
+    assert.equal(before, open_descriptors())
+    assert.equal("bad argument #2 to '?' (string or table expected, got boolean)",
+      refusal(digest.lines, "md5", true))
+    assert.equal("bad argument #2 to '?' (paths must be strings)",
+      refusal(digest.lines, "md5", { 1 }))
+    assert.equal("bad argument #2 to '?' (path contains a zero byte)",
+      refusal(digest.lines, "md5", { "a\0b" }))
+    assert.equal("bad argument #1 to '?' (unknown digest \"md0\")",
+      refusal(digest.lines, "md0", {}))
+  end)
+end)

@@ -132,6 +132,60 @@ describe("tidepool.files", function()
     assert.same({ a = 5, b = 0 }, sizes)
   end)
 
+  it("yields guesses where files are small, if sizes are asked for about", function()
+    sh [[mkdir a b; cd a; for i in $(seq 1001 1900); do echo 123456789 > $i; done
+      truncate -s 1M ../b/1 ../b/2 ../b/3]]
+    local exact, sum = 0, 0
+    local large, n = {}, 0
+
+    for path, size in tidepool.files(dir, { sizes = "about" }) do
+      n, sum = n + 1, sum + size
+      if size == 10 then exact = exact + 1 end
+      if path:find "/b/" then large[#large + 1] = size end
+    end
+
+    assert.equal(903, n)
+    assert.is_true(exact > 50 and exact < 300, exact)
+    assert.is_true(sum - (3 << 20) < 900 * 16384, sum)
+    assert.same({ 1 << 20, 1 << 20, 1 << 20 }, large)
+    assert.equal(3, #files(nil, { sizes = "about", min_size = 11 }))
+  end)
+
+  it("yields batches: paths that each end in a zero byte, and their number", function()
+    sh "mkdir d; printf 1 > a; printf 22 > d/b; printf 333 > d/c; printf 4444 > e; printf 5 > f"
+    local function batches(options)
+      local list = {}
+      for names, n, bytes in tidepool.files(dir, options) do
+        list[#list + 1] = names:gsub(dir:gsub("%p", "%%%0") .. "/([^\0]*)\0", "%1 ") .. n
+          .. (bytes and "=" .. bytes or "")
+      end
+      return list
+    end
+
+    assert.same({ "a d/b 2", "d/c e 2", "f 1" }, batches { batch = 2 })
+    assert.same({ "a d/b d/c e f 5=11" }, batches { batch = 9, sizes = true })
+    assert.same({ "a d/b 2=3", "d/c 1=3", "e 1=4", "f 1=1" },
+      batches { batch = 9, batch_bytes = 3 })
+    assert.same({}, batches { batch = 1, types = "fifo" })
+  end)
+
+  it("loses no path of a batch when onerror raises or closes it", function()
+    sh "ln -s nowhere b; touch a c"
+    local raise = true
+    local it = tidepool.files(dir, { batch = 9, followlinks = true,
+      onerror = function() if raise then error("seen", 0) end end })
+
+    assert.same({ false, "seen" }, { pcall(it) })
+    assert.equal(dir .. "/a\0" .. dir .. "/c\0", (it()))
+    assert.is_nil(it())
+
+    local closing
+    closing = tidepool.files(dir, { batch = 9, followlinks = true,
+      onerror = function() closing:close() end })
+    assert.equal(dir .. "/a\0", (closing()))
+    assert.is_nil(closing())
+  end)
+
   it("keeps to min_size and max_size", function()
     sh "printf 1 > a; printf 22 > b; printf 333 > c"
 
@@ -315,7 +369,10 @@ describe("tidepool.files", function()
       { { depth = 1 }, 'unknown option "depth"' },
       { { "x" }, 'unknown option "1"' },
       { { topdown = true }, 'unknown option "topdown"' },
-      { { sizes = 1 }, 'option "sizes" must be a boolean (got 1)' },
+      { { sizes = 1 }, 'option "sizes" must be a boolean or "about" (got 1)' },
+      { { sizes = "some" }, 'option "sizes" must be a boolean or "about" (got string)' },
+      { { batch = 0 }, 'option "batch" must be an integer >= 1 (got 0)' },
+      { { batch_bytes = 1 }, 'option "batch_bytes" needs option "batch"' },
       { { hidden = "no" }, 'option "hidden" must be a boolean (got string)' },
       { { max_depth = 0 }, 'option "max_depth" must be an integer >= 1 (got 0)' },
       { { max_size = 1.5 }, 'option "max_size" must be an integer >= 0 (got 1.5)' },

@@ -177,7 +177,12 @@ function tidepool.files(dir, opts) end
 ---@field topdown? boolean a folder before what is in it; default true
 
 ---@class tidepool.FilesOptions: tidepool.TreeOptions
----@field sizes? boolean yield the size, too; default false
+---Yield the size, too; default false. "about": where files are small, most sizes are guesses.
+---@field sizes? boolean|"about"
+---Yield so many paths in one string, where each ends in a zero byte, and their number; with `sizes`
+---also the sum of their sizes.
+---@field batch? integer
+---@field batch_bytes? integer fewer paths, if their sizes would sum up to more than that
 
 ---The iterator of `walk` and `files`; a `<close>` variable may hold it.
 ---@class tidepool.Walker
@@ -463,6 +468,14 @@ function Digests.string(name, bytes, raw) end
 ---@return string? digest one for each name; or nil, message, errno
 ---@return string? ...
 function Digests.file(name, path, raw) end
+
+---A line for each of many files: its digest in hexadecimal, two spaces and its path, as sha512sum
+---prints it. Paths are a sequence, or a string where each ends in a zero byte.
+---@param name string?
+---@param paths string|string[]
+---@return string lines
+---@return { path: string, message: string, errno: integer }[] failures files that have no line
+function Digests.lines(name, paths) end
 
 ---The names that libcrypto knows, sorted.
 ---@return string[]
