@@ -355,7 +355,7 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used) {
   size_t head = 0, body = 0;
   CodecError err;
   int n = frame_get(bytes, size, &head);
-  if (n == 1 && scalar_push_number(L, bytes + head, size - head, &body)) {
+  if (n == 1 && scalar_push_one(L, bytes + head, size - head, &body)) {
     *used = head + body;
     return 1;
   }

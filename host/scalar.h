@@ -103,9 +103,9 @@ static inline bool scalar_push(lua_State *L, const Head *head) {
   }
 }
 
-/* The commonest item, as above: what one head says. */
-static inline bool scalar_push_number(lua_State *L, const uint8_t *bytes,
-                                      size_t size, size_t *used) {
+/* The other way round, for all that one head says: nil and booleans, too. */
+static inline bool scalar_push_one(lua_State *L, const uint8_t *bytes,
+                                   size_t size, size_t *used) {
   const uint8_t *p = bytes;
   Head head;
   if (head_get(&p, bytes + size, &head) != HEAD_OK || !scalar_push(L, &head))

@@ -322,7 +322,7 @@ static int take_arguments(lua_State *L, Run *run) {
   size_t left = t->args_bytes - run->at;
   int n = frame_get(at, left, &used);
   size_t body = 0;
-  if ((n == 1 && scalar_push_number(L, at + used, left - used, &body)) ||
+  if ((n == 1 && scalar_push_one(L, at + used, left - used, &body)) ||
       (n >= 0 && codec_decode_raw(L, at + used, left - used, &body, n, &options,
                                   &err) == CODEC_OK)) {
     run->size = used + body;
