@@ -3,6 +3,7 @@
 ** Runs in: every process.  Owns: the digest userdata.  Never: loads libcrypto
 ** before the first digest is asked for.
 */
+#define _POSIX_C_SOURCE 200809L
 #include "lua_digest.h"
 
 #include <errno.h>
@@ -193,8 +194,8 @@ static void add_line(luaL_Buffer *lines, const uint8_t *sum, size_t bytes,
   if (!plain)
     *at++ = '\\';
   at = put_hex(at, sum, bytes);
-  at = (char *)memcpy(at, "  ", 2) + 2;
-  at = plain ? (char *)memcpy(at, path, len) + len : put_escaped(at, path);
+  at = stpcpy(at, "  ");
+  at = plain ? stpcpy(at, path) : put_escaped(at, path);
   *at++ = '\n';
   luaL_addsize(lines, (size_t)(at - room));
 }

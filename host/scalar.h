@@ -20,9 +20,9 @@ static inline bool scalar_fits(const CodecOptions *opts, int n) {
 /* The commonest item is one number, and takes the shortest way. False, and
 ** nothing is done: it is something else, or there is no room. */
 static inline bool scalar_put_number(lua_State *L, Buf *b) {
-  uint8_t *to = b->base + b->len;
   if (b->base == NULL || b->cap - b->len < HEAD_MOST)
     return false;
+  uint8_t *to = b->base + b->len;
   if (lua_isinteger(L, -1)) {
     lua_Integer i = lua_tointeger(L, -1);
     b->len += i >= 0 ? head_put(to, MAJOR_UNSIGNED, (uint64_t)i)
