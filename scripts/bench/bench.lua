@@ -237,6 +237,18 @@ local function file_of(name)
   return name:find("/", 1, true) and name or ("%s/%s.txt"):format(BUILD, name)
 end
 
+-- Of a result that was kept before.
+local function kept_file_of(name)
+  local path = file_of(name)
+  local file = io.open(path)
+  if not file then
+    io.stderr:write(("bench: no result is kept as %q (%s)\n"):format(name, path))
+    os.exit(2)
+  end
+  file:close()
+  return path
+end
+
 local function list_print()
   for _, group in ipairs { list.cases, list.curves } do
     for _, case in ipairs(group) do print(("%-14s %s"):format(case[1], case[2])) end
@@ -257,9 +269,9 @@ local function main()
   if o.only == "--help" then return io.write(HELP) end
   if o.only == "--list" then return list_print() end
   if o.compare then
-    return results.compare(file_of(o.compare[1] or ""), file_of(o.compare[2] or ""))
+    return results.compare(kept_file_of(o.compare[1] or ""), kept_file_of(o.compare[2] or ""))
   end
-  if o.readme then return readme_write(file_of(o.readme)) end
+  if o.readme then return readme_write(kept_file_of(o.readme)) end
   names_check(o.cases)
   build()
   local out <close> = results.open(file_of(o.name))
