@@ -252,6 +252,8 @@ static bool is_straight_pool(lua_State *L) {
 
 /* As push_known, and keeps what cannot change. */
 static bool push_text(lua_State *L, int fn) {
+  if (lua_isnil(L, fn))
+    return false;
   if (lua_rawequal(L, lua_upvalueindex(STRAIGHT_LAST), fn)) {
     lua_pushvalue(L, lua_upvalueindex(STRAIGHT_TEXT));
     lua_pushvalue(L, lua_upvalueindex(STRAIGHT_LABEL));
