@@ -82,16 +82,16 @@ static void settle_nest(Nest *n, int host) {
   SupervisorStart *start = &n->start;
   n->fd = start->requests = sys_lift(n->fd);
   start->host_fd = sys_lift(sys_pidfd(host));
-  n->poll_fd = sys_lift(sys_poll_new());
-  int keep[] = {n->fd, start->host_fd, n->poll_fd};
+  int keep[] = {n->fd, start->host_fd};
   sys_become_nursery();
   sys_title("tidepool nursery");
-  sys_keep_fds(keep, 3);
+  sys_keep_fds(keep, 2);
+  n->poll_fd = sys_lift(sys_poll_new()); /* there is room now */
   sys_use_stdio(-1, -1);
   sys_poll_add(n->poll_fd, n->fd, TAG_REQUEST);
   if (start->host_fd >= 0)
     sys_poll_add(n->poll_fd, start->host_fd, TAG_HOST);
-  if (!sys_is_parent(host))
+  if (n->poll_fd < 0 || !sys_is_parent(host))
     sys_exit(0);
 }
 
@@ -106,6 +106,8 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
       n.start.prepared = child->prepare();
     uint32_t tags[SYS_MAX_EVENTS];
     int got = sys_poll_wait(n.poll_fd, tags, rest);
+    if (got < 0 && errno != EINTR)
+      end_nursery();
     if (got < 0)
       continue;
     bool wanted = got == 0, lost = false;

@@ -518,9 +518,11 @@ int supervisor_call(Supervisor *s, Nursery *n, const Table *t,
   bool sendable = true;
   for (int i = 0; i < SUPERVISOR_FDS; i++)
     sendable = sendable && fds[i] >= 0;
+  bool copied = fds[FD_OUT] >= 0 && fds[FD_ERR] >= 0 && fds[FD_CWD] >= 0;
   start.table = sendable ? NULL : t;
-  int failed =
-      sendable ? ask_nursery(n, &start) : fork_supervisor(s, &start, ends[0]);
+  int failed = !copied    ? -1
+               : sendable ? ask_nursery(n, &start)
+                          : fork_supervisor(s, &start, ends[0]);
   int error = errno;
   for (int i = FD_PARENT; i < SUPERVISOR_FDS; i++)
     sys_close(fds[i]);

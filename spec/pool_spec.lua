@@ -150,6 +150,16 @@ describe("tidepool.pool", function()
     assert.equal(0, status)
   end)
 
+  it("says so when hardly a file can be opened", function()
+    for most = 10, 14 do
+      local out = helper.run([[
+        local ok, why = pcall(require("tidepool").pool, 2)
+        print(ok, (tostring(why):match("cannot start a pool of 2 processes")))
+      ]], { under = ("prlimit --nofile=%d"):format(most) })
+      assert.equal("false\tcannot start a pool of 2 processes\n", out)
+    end
+  end)
+
   it("stops the workers it has made when one more cannot be made", function()
     local under = "setpriv --reuid 54321 --clear-groups"
     local _, _, probe = helper.run("", { under = under })
