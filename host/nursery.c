@@ -106,10 +106,11 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
       n.start.prepared = child->prepare();
     uint32_t tags[SYS_MAX_EVENTS];
     int got = sys_poll_wait(n.poll_fd, tags, rest);
-    if (got < 0 && errno != EINTR)
-      end_nursery();
-    if (got < 0)
+    if (got < 0) {
+      if (errno != EINTR)
+        end_nursery();
       continue;
+    }
     bool wanted = got == 0, lost = false;
     for (int i = 0; i < got; i++) {
       if (tags[i] == TAG_HOST || sys_is_hung_up(n.fd))

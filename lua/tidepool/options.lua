@@ -255,7 +255,7 @@ local function hooks(o)
   return { callback = o.callback, error_callback = o.error_callback, progress = progress }
 end
 
----Options of one call, for core.apply and core.map.
+---Options of one call, for apply, apply_async and core.map.
 function options.of_call(level, ...)
   local o = check(CALL, "call", gather_call(...), level + 1)
   return {
