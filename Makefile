@@ -29,6 +29,8 @@ SPEC = $(sort $(wildcard spec/*_spec.lua spec/*/*_spec.lua))
 FUZZ_RUNS = 10000000
 KILLS = 100000
 LUA_LINK = static
+LUA = lua5.4
+EMBED = scripts/build/embed.lua
 CFLAGS ?= -O2 -g
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
@@ -71,11 +73,11 @@ all: tidepool tidepool.so
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-NEED = @.ci/need build-essential pkg-config liblua5.4-dev libssl-dev
+NEED = @.ci/need build-essential pkg-config lua5.4 liblua5.4-dev libssl-dev
 setup:
 	$(NEED)
 setup-test:
-	$(NEED) lua5.4 lua-busted libedit2
+	$(NEED) lua-busted libedit2
 setup-lint:
 	$(NEED) lua-check clang-format clang
 
@@ -108,22 +110,10 @@ build/pty: spec/support/pty.c
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(WARN) $(CFLAGS) -o $@ $<
 
-# The folder's own time stamp tells of modules that came or went. The module
-# meta.lua is its text, for help().
-build/embed.c: $(MODULES) lua/tidepool Makefile
+# The folder's own time stamp tells of modules that came or went.
+build/embed.c: $(EMBED) $(MODULES) lua/tidepool
 	@mkdir -p build
-	@{ echo '#include "embed.h"'; \
-	  for f in $(MODULES); do \
-	    echo "static const unsigned char m_$$(basename $$f .lua)[] = {"; \
-	    case $$f in \
-	      */meta.lua) echo 'return [===['; cat $$f; echo ']===]';; \
-	      *) cat $$f;; \
-	    esac | od -An -v -tu1 | sed 's/[0-9][0-9]*/&,/g'; echo '0};'; \
-	  done; \
-	  echo 'const EmbeddedModule embedded_modules[] = {'; \
-	  for f in $(MODULES); do m=$$(basename $$f .lua); \
-	    echo "{\"tidepool.$$m\", m_$$m, sizeof m_$$m - 1},"; \
-	  done; echo '{NULL, NULL, 0}};'; } > $@.new
+	$(LUA) $(EMBED) $(MODULES) > $@.new
 	@mv $@.new $@
 
 run: setup

@@ -21,6 +21,7 @@ build = {
   type = "make",
   build_target = "tidepool.so",
   build_variables = {
+    LUA = "$(LUA)",
     CFLAGS = "$(CFLAGS)",
     LUA_CFLAGS = "-I$(LUA_INCDIR)",
     CPPFLAGS = "-I$(CRYPTO_INCDIR)",

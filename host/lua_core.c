@@ -7,12 +7,9 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "embed.h"
 #include "lua_codec.h"
 #include "lua_digest.h"
@@ -106,51 +103,11 @@ static int f_exit(lua_State *L) {
 
 /* ---- the module ---- */
 
-/*
-** Parsing the Lua half takes 2 ms, which each worker would pay again.  So the
-** first state of a process keeps the compiled modules, and the processes forked
-** from it find them there.  Written once, by whoever comes first.
-*/
-typedef struct Compiled {
-  Buf code;
-} Compiled;
-
-enum { MOST_MODULES = 32 };
-static _Atomic(Compiled *) compiled[MOST_MODULES];
-
-static int write_code(lua_State *L, const void *bytes, size_t n, void *code) {
-  (void)L;
-  return buf_append(code, bytes, n);
-}
-
-/* The function on top of the stack, for others to come. */
-static void keep_compiled(lua_State *L, size_t i) {
-  Compiled *none = NULL, *mine = malloc(sizeof *mine);
-  if (mine == NULL)
-    return;
-  buf_init(&mine->code);
-  if (lua_dump(L, write_code, &mine->code, 0) == 0 &&
-      atomic_compare_exchange_strong(&compiled[i], &none, mine))
-    return;
-  buf_clear(&mine->code);
-  free(mine);
-}
-
 static int load_embedded(lua_State *L) {
   const EmbeddedModule *m = lua_touserdata(L, lua_upvalueindex(1));
-  size_t i = (size_t)(m - embedded_modules);
-  Compiled *known = i < MOST_MODULES ? atomic_load(&compiled[i]) : NULL;
-  char chunk[80];
-  snprintf(chunk, sizeof chunk, "@%s.lua", m->name);
-  int status =
-      known != NULL
-          ? luaL_loadbufferx(L, (const char *)known->code.base, known->code.len,
-                             chunk, "b")
-          : luaL_loadbufferx(L, (const char *)m->bytes, m->size, chunk, "t");
-  if (status != LUA_OK)
+  if (luaL_loadbufferx(L, (const char *)m->bytes, m->size, m->name, "b") !=
+      LUA_OK)
     return lua_error(L);
-  if (known == NULL && i < MOST_MODULES)
-    keep_compiled(L, i);
   lua_pushstring(L, m->name);
   lua_call(L, 1, 1);
   return 1;
@@ -197,6 +154,7 @@ int luaopen_tidepool(lua_State *L) {
     open_core(L);
     return 1;
   }
+  open_nursery(L, &be_worker); /* first: it gets ready while we load */
   luaL_requiref(L, CORE_MODULE, luaopen_tidepool, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "tidepool.init");
@@ -205,6 +163,5 @@ int luaopen_tidepool(lua_State *L) {
   lua_pushnil(L); /* so that its functions are known as tidepool's */
   lua_setfield(L, -2, "tidepool.init");
   lua_pop(L, 1);
-  open_nursery(L, &be_worker); /* which inherits what is compiled */
   return 1;
 }
