@@ -13,6 +13,7 @@
 #include "embed.h"
 #include "lua_codec.h"
 #include "lua_digest.h"
+#include "lua_nursery.h"
 #include "lua_pool.h"
 #include "lua_rules.h"
 #include "lua_walk.h"

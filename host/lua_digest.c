@@ -13,6 +13,7 @@
 #include <lauxlib.h>
 
 #include "digest.h"
+#include "lua_nursery.h"
 
 #define DIGEST_TYPE "tidepool.digest"
 #define DEFAULT_NAME "sha512"
@@ -270,8 +271,12 @@ static int f_lines(lua_State *L) {
   return 2;
 }
 
+/* The next pool's workers get them while we do. */
 static int f_prefetch(lua_State *L) {
   const DigestKind *kinds[DIGEST_MAX_AT_ONCE];
+  const Nursery *n = nursery_of(L);
+  if (n != NULL && lua_type(L, 1) != LUA_TTABLE)
+    nursery_expect(n, luaL_optstring(L, 1, DEFAULT_NAME));
   check_kinds(L, 1, kinds);
   return 0;
 }

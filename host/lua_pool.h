@@ -160,8 +160,6 @@ uint64_t check_deadline(lua_State *L, int idx);
 void let_hooks_run(lua_State *L, int cancelled);
 int raise_timeout(lua_State *L, const char *what);
 void open_pools(lua_State *L); /* adds to the table on top */
-/* At once in a host, which is small now; workers wait until they need it. */
-void open_nursery(lua_State *L, WorkerMain *child);
 
 /* ---- lua_start.c ---- */
 int core_known(lua_State *L);

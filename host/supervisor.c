@@ -340,6 +340,19 @@ static void close_others(const Sup *s) {
   sys_keep_fds(keep, SUPERVISOR_FDS + 6);
 }
 
+/* What the parent hashes with, its workers will: load it once, here. */
+static void fetch_digests(const Brief *brief) {
+  char names[BRIEF_DIGESTS], why[128];
+  memcpy(names, brief->digests, sizeof names);
+  names[sizeof names - 1] = '\0';
+  for (char *rest = names, *name; (name = strtok_r(rest, " ", &rest));)
+    digest_find(name, why, sizeof why);
+}
+
+static bool is_notice(const Brief *brief) {
+  return brief->shape.workers == 0;
+}
+
 bool supervisor_take_request(SupervisorStart *start) {
   Brief *brief = &start->brief;
   int n_fds = SUPERVISOR_FDS;
@@ -353,6 +366,10 @@ bool supervisor_take_request(SupervisorStart *start) {
     start->fds[i] = sys_lift(start->fds[i]);
   if (got == (long)sizeof *brief && n_fds == SUPERVISOR_FDS)
     return true;
+  if (got == (long)sizeof *brief && is_notice(brief)) {
+    fetch_digests(brief);
+    return supervisor_take_request(start);
+  }
   for (int i = 0; i < n_fds; i++)
     sys_close(start->fds[i]);
   errno = EMFILE;
@@ -396,15 +413,6 @@ static int use_environ(Sup *s) {
                          brief->environ_bytes, s->mark);
 }
 
-/* What the parent hashes with, its workers will: load it once, here. */
-static void fetch_digests(Sup *s) {
-  char names[BRIEF_DIGESTS], why[128];
-  memcpy(names, s->start->brief.digests, sizeof names);
-  names[sizeof names - 1] = '\0';
-  for (char *rest = names, *name; (name = strtok_r(rest, " ", &rest));)
-    digest_find(name, why, sizeof why);
-}
-
 /* All workers, or none: the parent hears which. */
 static int seat_all(Sup *s) {
   int error = 0;
@@ -424,7 +432,7 @@ void supervisor_run(SupervisorStart *start) {
   settle_in(start);
   int error = open_up(&s) == 0 && use_environ(&s) == 0 ? 0 : errno;
   if (error == 0) {
-    fetch_digests(&s);
+    fetch_digests(&start->brief);
     error = seat_all(&s);
   }
   int hello[] = {error, s.pid};

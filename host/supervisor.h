@@ -41,6 +41,8 @@ typedef struct Nursery {
 
 int nursery_open(Nursery *n, WorkerMain *child);
 void nursery_close(Nursery *n);
+/* The next pool's workers will use that digest: it is loaded before. */
+void nursery_expect(const Nursery *n, const char *digest);
 
 /* The parent's end of a supervisor. */
 typedef struct Supervisor {

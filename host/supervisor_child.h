@@ -22,7 +22,8 @@ typedef struct SupervisorStart {
   const Table *table; /* already mapped (no nursery), or NULL */
 } SupervisorStart;
 
-/* True: brief and fds are there. False with EAGAIN (none yet), EPIPE (nobody
+/* Heeds notices (nursery_expect). True: brief and fds are there. False with
+*EAGAIN (none yet), EPIPE (nobody
 ** asks any more) or EMFILE (it is lost). */
 bool supervisor_take_request(SupervisorStart *start);
 void supervisor_run(SupervisorStart *start); /* does not return */

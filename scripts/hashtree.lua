@@ -576,7 +576,7 @@ local function check_options(o)
   if not PROGRESS[o.progress] then
     fail_usage("option '--progress' is auto, always or never, not '%s'", o.progress)
   end
-  local ok, why = pcall(tidepool.digest.string, o.algorithm, "")
+  local ok, why = pcall(tidepool.digest.prefetch, o.algorithm)
   local what = tostring(why):match "%((.*)%)$"
   if not ok and what then fail_usage("option '-a': %s", what) end
   if not ok then error(why, 0) end

@@ -1,3 +1,4 @@
+local helper = require "spec.helper"
 local tidepool = require "tidepool"
 local digest = tidepool.digest
 
@@ -165,6 +166,20 @@ describe("digest.prefetch", function()
     local fetched = {}
     for _, name in ipairs(digest.fetched()) do fetched[name] = true end
     assert.is_true(fetched.sha384 and fetched.sha224)
+  end)
+
+  -- Only the name that is refused here can have made them load it.
+  it("has libcrypto loaded in the processes of the next pool, too", function()
+    local out, err = helper.run [[
+      local tidepool = require "tidepool"
+      pcall(tidepool.digest.prefetch, "nonsense")
+      print(#tidepool.digest.fetched(), (tidepool.pool(1):apply(function()
+        local file <close> = io.open "/proc/self/maps"
+        return file:read "a":match "libcrypto"
+      end)))
+    ]]
+
+    assert.equal("0\tlibcrypto\n", out .. err)
   end)
 end)
 

@@ -11,7 +11,7 @@ local rows = {
     " decoder decode_key decode_tag scalar",
   "supervisor supervisor_child nursery | worker | pool",
   "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
-    " lua_digest | lua_walk | lua_rules | lua_core",
+    " lua_nursery | lua_digest | lua_walk | lua_rules | lua_core",
   "main | guard | options | prompt session editor editor_keys libedit history",
 }
 
@@ -21,7 +21,8 @@ local arrows = {
   "table -> arena", "table -> window", "frame -> codec", "task -> codec", "task -> frame",
   "task -> state", "task -> glimpse", "glimpse -> codec", "glimpse -> frame", "state -> alloc",
   "pool -> supervisor", "worker -> supervisor", "lua_core -> lua_pool", "lua_core -> lua_codec",
-  "lua_core -> lua_digest", "lua_core -> lua_walk", "lua_core -> lua_rules", "main -> guard",
+  "lua_core -> lua_digest", "lua_core -> lua_walk", "lua_core -> lua_nursery",
+  "lua_pool -> lua_nursery", "lua_digest -> lua_nursery", "lua_core -> lua_rules", "main -> guard",
   "main -> options", "main -> prompt", "prompt -> guard",
 }
 
