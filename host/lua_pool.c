@@ -218,8 +218,7 @@ void let_hooks_run(lua_State *L, int cancelled) {
 /*
 ** Nobody sleeps longer than a nap.  Who waits for several chunks looks at them
 ** in between, so that errors, progress and callbacks are not late; and a signal
-** that came between the look at Lua's hooks and the sleep did not end the
-*sleep.
+** that came between the look at Lua's hooks and the sleep did not end it.
 */
 static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
   static const uint64_t short_ns = 20000000, long_ns = 200000000;

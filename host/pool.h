@@ -6,8 +6,8 @@
 **   lua_pool.c    check arguments; encode the items      Draft
 **   pool.c        slot or backlog                        pool_submit
 **   table.c       READY, wake one sleeper  ==========    claim        table.c
-**                                          worker.c, task.c: decode, call,
-*encode
+**                                          worker.c, task.c: decode, call
+**                                          and encode
 **   table.c       collect                  ==========    finish       table.c
 **   pool.c        who, which items                       pool_next
 **   lua_job.c     decode in place, settle, callbacks

@@ -5,9 +5,9 @@
 **
 ** One thread, all signals blocked, asleep until something happens:
 **
-**   a child died      look who, forget its pid, reap, repair its task
-*(table.c),
-**                     kill what it left behind, seat a new one, wake sleepers
+**   a child died      look who, forget its pid, reap, repair its task (in
+**                     the table), kill what it left behind, seat a new one,
+**                     wake sleepers
 **   a child stopped   wake others for the work it had been woken for, or
 **                     would be: it does not count as a sleeper
 **   the parent writes look at the stop word

@@ -23,8 +23,7 @@ typedef struct SupervisorStart {
 } SupervisorStart;
 
 /* Heeds notices (nursery_expect). True: brief and fds are there. False with
-*EAGAIN (none yet), EPIPE (nobody
-** asks any more) or EMFILE (it is lost). */
+** EAGAIN (none yet), EPIPE (nobody asks any more) or EMFILE (it is lost). */
 bool supervisor_take_request(SupervisorStart *start);
 void supervisor_run(SupervisorStart *start); /* does not return */
 

@@ -2,8 +2,7 @@
 ** sink.c - the codec of host/ without Lua strings, as the pool uses it.
 ** Runs in: the benchmark.  Owns: one buffer.  Never: anything a user calls.
 **
-** sink.encode(v)    into a buffer that stays, strings as bytes; returns the
-*size
+** sink.encode(v)    into a buffer that stays, strings as bytes; gives the size
 ** sink.decode(s)    the value, without the pcall that codec.decode is under
 */
 #include <lauxlib.h>
