@@ -321,15 +321,24 @@ static void feed_chunk(lua_State *L, int job, uint32_t n) {
   lua_settop(L, top);
 }
 
+/* Its input comes without delay. */
+static bool is_listed(lua_State *L, int job) {
+  bool listed = lua_getiuservalue(L, job, JOB_SOURCE) == LUA_TTABLE;
+  lua_pop(L, 1);
+  return listed;
+}
+
 bool job_feed(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
-  bool fed = false;
+  bool fed = false, listed = is_listed(L, job);
   uint32_t n;
+  pool_hold(j->box->pool, listed);
   while (wants_more(j, n = chunk_items(j)) &&
          pool_state(j->box->pool) <= POOL_CLOSED) {
     feed_chunk(L, job, n);
     fed = true;
   }
+  pool_hold(j->box->pool, false);
   if (j->exhausted)
     job_unlink(j);
   return fed;

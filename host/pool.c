@@ -375,6 +375,11 @@ static void flush_backlog(Pool *p) {
   }
 }
 
+void pool_hold(Pool *p, bool holding) {
+  if (has_table(p))
+    table_hold(&p->table, holding);
+}
+
 int pool_submit(Pool *p, Draft *d, Chunk c) {
   if (d->room > 0) {
     c.at = d->at;
@@ -721,6 +726,7 @@ PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
   if (pool_is_released(p))
     return WAIT_WOKEN;
   flush_backlog(p);
+  pool_hold(p, false); /* an error may have gone past who held */
   if (!p->ended && p->state < POOL_TERMINATED) {
     if (timeout_ns != 0 && table_spin_for_completions(&p->table))
       return WAIT_WOKEN;

@@ -92,6 +92,7 @@ void pool_drop(Pool *p, Draft *d);
 size_t pool_most_bytes(const Pool *p); /* that one chunk can have */
 /* Takes the draft; runs at once, or when there is room. 0, or -1 ENOMEM. */
 int pool_submit(Pool *p, Draft *d, Chunk chunk);
+void pool_hold(Pool *p, bool holding); /* see table_hold */
 
 /* ---- collecting ---- */
 bool pool_has_next(const Pool *p); /* perhaps */

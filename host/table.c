@@ -36,6 +36,7 @@
 #include <string.h>
 
 enum { CELLS = 2 * TABLE_SLOTS, OUT_CELLS = 2 * TABLE_UNREAD };
+enum { MOST_HELD = 64, HELD_BYTES = 1024 };
 enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 4 };
 
 struct TableHead {
@@ -420,6 +421,19 @@ bool table_acquire(Table *t, uint32_t *slot) {
   return true;
 }
 
+/* No more are woken than can run at once: they wake others, while there is
+** work for them. */
+static void announce(Table *t) {
+  uint32_t n = t->unannounced, cpus = atomic_load(&t->head->cpus);
+  t->unannounced = 0;
+  if (any(t, t->awake) || can_wait(t, t->latest))
+    return;
+  if (cpus > 0 && n > cpus)
+    n = cpus;
+  while (n-- > 0 && wake_one(t))
+    continue;
+}
+
 void table_submit(Table *t, uint32_t i) {
   Slot *s = &t->slot[i];
   uint64_t generation = ++t->generation[i];
@@ -430,8 +444,16 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
   atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
   atomic_store(&t->head->tail, tail + 1);
-  if (!any(t, t->awake) && !can_wait(t, s))
-    wake_one(t);
+  t->unannounced++;
+  t->latest = s;
+  if (!t->holding || s->args_bytes > HELD_BYTES || t->unannounced == MOST_HELD)
+    announce(t);
+}
+
+void table_hold(Table *t, bool holding) {
+  t->holding = holding;
+  if (!holding && t->unannounced > 0)
+    announce(t);
 }
 
 bool table_revoke(Table *t, uint32_t i) {

@@ -88,6 +88,9 @@ typedef struct Table {
   uint64_t *seen;           /* completions taken, per worker */
   uint32_t *held;           /* of these, not yet released */
   uint64_t *due;            /* bitmap: workers whose ring may hold more */
+  bool holding;             /* more will be submitted at once */
+  uint32_t unannounced;     /* submitted meanwhile, the last one is `latest` */
+  const Slot *latest;
   /* parent and workers, each its own */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */
@@ -121,6 +124,9 @@ void table_free(Table *t);
 void table_set_cpus(Table *t, uint32_t cpus);
 bool table_acquire(Table *t, uint32_t *slot); /* false: no room just now */
 void table_submit(Table *t, uint32_t slot);
+/* While it holds, small tasks are submitted some at a time before anybody is
+** woken for them, who would only take the processor from the parent. */
+void table_hold(Table *t, bool holding);
 bool table_revoke(Table *t, uint32_t slot); /* false: it was claimed */
 SlotState table_state(const Table *t, uint32_t slot);
 /* Nobody wants its results: whoever still runs it after a while may be killed.

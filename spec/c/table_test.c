@@ -341,6 +341,45 @@ static void a_quick_task_does_not_wait_for_the_busy(void) {
   table_free(&t);
 }
 
+static uint32_t count_asleep(const Table *t) {
+  return (uint32_t)__builtin_popcountll(atomic_load(&t->idle[0]));
+}
+
+/* All of them say that they sleep; how many still do after n tasks. */
+static uint32_t asleep_after(Table *t, uint32_t n) {
+  atomic_store(&t->idle[0], ((uint64_t)1 << t->shape.workers) - 1);
+  while (n-- > 0)
+    submit(t);
+  return count_asleep(t);
+}
+
+static void nobody_is_woken_while_it_holds(void) {
+  enum { SLEEPERS = 8, PROCESSORS = 2, LARGE = 1 << 16 };
+  Table t;
+  uint32_t slot;
+  new_table(&t, SLEEPERS);
+  table_set_cpus(&t, PROCESSORS);
+  check(asleep_after(&t, 3) == SLEEPERS - 3, "each task wakes a sleeper");
+  table_hold(&t, true);
+  check(asleep_after(&t, 3) == SLEEPERS, "held tasks wake none");
+  table_hold(&t, false);
+  check(asleep_after(&t, 0) == SLEEPERS && table_unclaimed(&t) == 6,
+        "nobody is woken twice for a task");
+  table_hold(&t, true);
+  asleep_after(&t, 3);
+  table_hold(&t, false);
+  check(count_asleep(&t) == SLEEPERS - PROCESSORS,
+        "at the end as many are woken as can run at once");
+  table_hold(&t, true);
+  check(asleep_after(&t, TABLE_SLOTS / 2) == 0, "many do not wait for the end");
+  check(asleep_after(&t, 0) == SLEEPERS && table_acquire(&t, &slot),
+        "all sleep, and there is room");
+  t.slot[slot].args_bytes = LARGE;
+  table_submit(&t, slot);
+  check(count_asleep(&t) < SLEEPERS, "nor does a large one");
+  table_free(&t);
+}
+
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
@@ -405,6 +444,7 @@ int main(void) {
   a_result_is_taken_once();
   blocks_that_wait_are_told();
   a_quick_task_does_not_wait_for_the_busy();
+  nobody_is_woken_while_it_holds();
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();
