@@ -50,6 +50,7 @@ struct TableHead {
   _Atomic uint32_t broken;      /* the supervisor or the parent writes */
   _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
   _Atomic uint32_t cpus;        /* the parent writes; 0: never spin */
+  _Atomic uint32_t waking;      /* the parent writes: it wakes somebody */
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
@@ -307,6 +308,21 @@ static bool spin_for_work(Table *t, uint32_t me) {
 }
 
 /*
+** Where other processors are busy, a worker that is woken takes the processor
+** of its waker, which stands in the middle of the wake-up, having one task out
+** of many made visible.  To sleep after that one would cost two switches for
+** each of them: it lets the waker go on, once, and finds more when it is back.
+*/
+static bool yield_for_work(Table *t, uint32_t me) {
+  if (!atomic_load(&t->head->waking))
+    return false;
+  atomic_fetch_or(&t->awake[me / 64], (uint64_t)1 << me % 64);
+  sys_yield();
+  stop_looking(t, me);
+  return is_wanted(t);
+}
+
+/*
 ** Quick tasks are not worth a wake-up each: the worker that runs one takes the
 ** next one sooner.  So a few may wait, as long as somebody dozes, as workers do
 ** after a quick task: he looks by himself after a moment, should the others
@@ -435,8 +451,10 @@ static void announce(Table *t) {
     return;
   if (cpus > 0 && n > cpus)
     n = cpus;
+  atomic_store(&t->head->waking, t->row > 1);
   while (n-- > 0 && wake_one(t))
     continue;
+  atomic_store(&t->head->waking, 0);
 }
 
 void table_submit(Table *t, uint32_t i) {
@@ -451,6 +469,7 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store_explicit(&t->cell[tail % CELLS], cell_of(i, generation),
                         memory_order_release);
   atomic_store(&t->head->tail, tail + 1);
+  t->row++;
   t->unannounced++;
   t->latest = s;
   if (!t->holding || s->args_bytes > HELD_BYTES || t->unannounced == MOST_HELD)
@@ -520,6 +539,7 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
     *c = (Completion){.slot = i, .worker = w, .state = state};
     t->generation[i]++;
     t->held[w]++;
+    t->row = 0;
     take_results(t, c);
     return true;
   }
@@ -664,7 +684,7 @@ void table_sleep(Table *t, uint32_t me) {
   uint64_t bit = (uint64_t)1 << me % 64;
   if (any(t, t->done))
     kick_if_armed(t, true);
-  if (spin_for_work(t, me))
+  if (yield_for_work(t, me) || spin_for_work(t, me))
     return;
   atomic_store(&lane->futex, 0);
   atomic_fetch_or(idle, bit);

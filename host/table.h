@@ -93,6 +93,7 @@ typedef struct Table {
   bool holding;             /* more will be submitted at once */
   uint32_t unannounced;     /* submitted meanwhile, the last one is `latest` */
   const Slot *latest;
+  uint32_t row; /* submitted since it collected something */
   /* parent and workers, each its own */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */
