@@ -52,10 +52,18 @@ static void set_integer(lua_State *L, int t, const char *key, lua_Integer n) {
   lua_setfield(L, t, key);
 }
 
+void job_push_label(lua_State *L, int job) {
+  const Job *j = lua_touserdata(L, job);
+  if (j->bare)
+    lua_pushstring(L, j->fn != NULL ? j->fn->label : NULL);
+  else
+    lua_getiuservalue(L, job, JOB_LABEL);
+}
+
 void set_origin(lua_State *L, int error, int job, uint64_t index,
                 const Finished *f) {
   set_integer(L, error, "index", (lua_Integer)index);
-  lua_getiuservalue(L, job, JOB_LABEL);
+  job_push_label(L, job);
   lua_setfield(L, error, "task");
   if (f == NULL)
     return;
@@ -87,7 +95,7 @@ const char *push_end(lua_State *L, int why) {
 static void push_lost(lua_State *L, int job, uint64_t index,
                       const Finished *f) {
   int error = lua_gettop(L) + 1, number = sys_why_signal(f->why);
-  lua_getiuservalue(L, job, JOB_LABEL);
+  job_push_label(L, job);
   const char *label = lua_tostring(L, -1);
   if (strncmp(label, "function <", strlen("function <")) != 0)
     label = lua_pushfstring(L, "\"%s\"", label);
@@ -124,11 +132,21 @@ static void spare_key(PoolBox *box, lua_Integer key) {
   box->spare_key[box->n_spare++] = (uint32_t)key;
 }
 
+/* From the pool's list of jobs at `list`. */
+static void strike(lua_State *L, int list, Job *j) {
+  lua_Integer key = job_key(j->id);
+  lua_pushnil(L);
+  lua_rawseti(L, list, key);
+  spare_key(j->box, key);
+}
+
 void job_forget(lua_State *L, int job) {
   enum { LIST = 2 };
   Job *j = lua_touserdata(L, job);
   int top = lua_gettop(L);
   lua_Integer key = job_key(j->id);
+  if (j->bare && j->done)
+    return; /* its pool has made room for the result */
   lua_getiuservalue(L, job, JOB_POOL);
   lua_getiuservalue(L, -1, key != 0 ? POOL_JOBS : POOL_ITERATORS);
   if (key == 0) {
@@ -136,9 +154,7 @@ void job_forget(lua_State *L, int job) {
     lua_rawseti(L, top + LIST, (lua_Integer)j->id);
   } else if (lua_rawgeti(L, top + LIST, key) == LUA_TUSERDATA &&
              lua_touserdata(L, -1) == j) {
-    lua_pushnil(L);
-    lua_rawseti(L, top + LIST, key);
-    spare_key(j->box, key);
+    strike(L, top + LIST, j);
   }
   lua_settop(L, top);
 }
@@ -196,10 +212,14 @@ static int push_all(lua_State *L, int n) {
   return n;
 }
 
+static int results_of(const Job *j) {
+  return j->bare ? JOB_BARE : JOB_RESULTS;
+}
+
 /* One value stands for itself, several stand in a table. */
 int job_push_results(lua_State *L, int job) {
   const Job *j = lua_touserdata(L, job);
-  int type = lua_getiuservalue(L, job, JOB_RESULTS);
+  int type = lua_getiuservalue(L, job, results_of(j));
   if (j->kind == JOB_APPLY)
     return j->values == 1 ? 1 : push_all(L, j->values);
   return push_all(L, type == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0);
@@ -211,7 +231,7 @@ bool job_push_error(lua_State *L, int job) {
   if (j->failed == 0 && !j->fatal)
     return false;
   if (j->kind == JOB_APPLY) {
-    lua_getiuservalue(L, job, JOB_RESULTS);
+    lua_getiuservalue(L, job, results_of(j));
     return true;
   }
   if (j->failed > 0 && !j->keep) {
@@ -225,8 +245,8 @@ bool job_push_error(lua_State *L, int job) {
   return j->fatal;
 }
 
-static void complete(lua_State *L, int job) {
-  Job *j = lua_touserdata(L, job);
+/* `list`: as for strike, or 0. */
+static void complete(lua_State *L, int job, Job *j, int list) {
   j->done = true;
   job_unlink(j);
   if (j->fn != NULL)
@@ -242,14 +262,16 @@ static void complete(lua_State *L, int job) {
     }
     lua_pop(L, 2);
   }
-  job_forget(L, job);
+  if (list != 0 && job_key(j->id) != 0)
+    strike(L, list, j);
+  else
+    job_forget(L, job);
 }
 
-void job_check_done(lua_State *L, int job) {
-  Job *j = lua_touserdata(L, job);
+static void check_done(lua_State *L, int job, Job *j, int list) {
   if (j->done || !j->exhausted || j->settled < j->fed)
     return;
-  complete(L, job);
+  complete(L, job, j, list);
   if (!j->hooked)
     return;
   if (job_push_error(L, job))
@@ -258,20 +280,24 @@ void job_check_done(lua_State *L, int job) {
     call_hook(L, job, "callback", job_push_results(L, job));
 }
 
+void job_check_done(lua_State *L, int job) {
+  check_done(L, job, lua_touserdata(L, job), 0);
+}
+
 void job_set_fatal(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
-  lua_setiuservalue(L, job, j->kind == JOB_APPLY ? JOB_RESULTS : JOB_FATAL);
+  lua_setiuservalue(L, job, j->kind == JOB_APPLY ? results_of(j) : JOB_FATAL);
   j->fatal = true;
 }
 
 void job_end(lua_State *L, int job) {
   Job *j = lua_touserdata(L, job);
+  job_forget(L, job);
   job_set_fatal(L, job);
   if (j->kind < JOB_ORDERED)
     j->failed = 0; /* the end is what get() tells */
   job_unlink(j);
   j->exhausted = j->done = true;
-  job_forget(L, job);
 }
 
 /* ---- single items ---- */
@@ -280,7 +306,7 @@ void job_end(lua_State *L, int job) {
 static void keep_error(lua_State *L, int job, uint64_t index) {
   const Job *j = lua_touserdata(L, job);
   if (j->kind == JOB_APPLY) {
-    lua_setiuservalue(L, job, JOB_RESULTS);
+    lua_setiuservalue(L, job, results_of(j));
     return;
   }
   if (lua_getiuservalue(L, job, JOB_ERRORS) != LUA_TTABLE) {
@@ -297,8 +323,9 @@ static void keep_error(lua_State *L, int job, uint64_t index) {
 void job_fail(lua_State *L, int job, uint64_t index) {
   Job *j = lua_touserdata(L, job);
   keep_error(L, job, index);
-  if (j->failed++ == 0 || index < j->lowest_failed)
+  if (!j->bare && (j->failed == 0 || index < j->lowest_failed))
     j->lowest_failed = index;
+  j->failed++;
   j->settled++;
   if (j->kind >= JOB_ORDERED) {
     job_queue_local(L, j, index);
@@ -329,7 +356,7 @@ static void store_values(lua_State *L, int job, Job *j, int n) {
     for (int i = n; i >= 1; i--)
       lua_rawseti(L, list, i);
   }
-  lua_setiuservalue(L, job, JOB_RESULTS);
+  lua_setiuservalue(L, job, results_of(j));
   j->values = n;
 }
 
@@ -553,12 +580,13 @@ static void give_back(Settling *s, uint32_t used, uint32_t attempt) {
   pool_settle(s->box->pool, &s->finished, used, attempt);
 }
 
-static void settle_chunk(lua_State *L, int job, Settling *s) {
+/* The pool's list of jobs is at job - 1. */
+static void settle_chunk(lua_State *L, int job, Job *j, Settling *s) {
   const Finished *f = &s->finished;
-  Job *j = lua_touserdata(L, job);
   uint32_t attempt;
   if (s->stage == SETTLING_BEGUN) {
-    measure(j, f);
+    if (!j->bare)
+      measure(j, f);
     j->chunks--;
     j->bytes -= f->chunk.bytes < j->bytes ? f->chunk.bytes : j->bytes;
   }
@@ -575,7 +603,7 @@ static void settle_chunk(lua_State *L, int job, Settling *s) {
   give_back(s, used, attempt);
   if (j->hooked)
     report_progress(L, job);
-  job_check_done(L, job);
+  check_done(L, job, j, job - 1);
 }
 
 static bool next_chunk(Settling *s) {
@@ -588,22 +616,36 @@ static bool next_chunk(Settling *s) {
   return true;
 }
 
+/* Pushes the job of what is held, from the list or, of an iterator, from the
+** pool; NULL: it is no more. */
+static Job *push_held(lua_State *L, const Settling *s, int pool, int list) {
+  uint64_t id = s->finished.chunk.job;
+  if (job_key(id) == 0)
+    pool_push_job(L, pool, id);
+  else
+    lua_rawgeti(L, list, job_key(id));
+  Job *j = lua_touserdata(L, -1);
+  return j != NULL && j->id == id ? j : NULL;
+}
+
 /* 1: the Settling, 2: the pool, 3: nil, or the error an item fails with. */
 static int settle_on(lua_State *L) {
-  enum { POOL = 2, FAILS, JOB };
+  enum { POOL = 2, FAILS, LIST, JOB };
   Settling *s = lua_touserdata(L, 1);
+  Job *j;
+  lua_getiuservalue(L, POOL, POOL_JOBS);
   while (s->stage != SETTLING_NOTHING || next_chunk(s)) {
-    if (pool_push_job(L, POOL, s->finished.chunk.job) == LUA_TUSERDATA) {
+    if ((j = push_held(L, s, POOL, LIST)) != NULL) {
       if (s->stage == SETTLING_STORES && !lua_isnil(L, FAILS)) {
         s->stage = SETTLING_STORED;
         fail_decoding(L, JOB, s, FAILS);
         lua_pushnil(L);
         lua_replace(L, FAILS);
       }
-      settle_chunk(L, JOB, s);
+      settle_chunk(L, JOB, j, s);
     }
     give_back(s, s->finished.chunk.count, 1); /* if nobody wants it any more */
-    lua_settop(L, FAILS);
+    lua_settop(L, LIST);
   }
   return 0;
 }

@@ -20,7 +20,7 @@ static void push_job_view(lua_State *L) {
   lua_createtable(L, 0, 5);
   lua_pushstring(L, kinds[j->kind]);
   lua_setfield(L, -2, "kind");
-  lua_getiuservalue(L, job, JOB_LABEL);
+  job_push_label(L, job);
   lua_setfield(L, -2, "label");
   set_integer(L, "id", (lua_Integer)(j->id >> KEY_BITS));
   set_integer(L, "done", (lua_Integer)j->settled);

@@ -32,13 +32,13 @@ typedef struct PoolBox {
   uint32_t last_key;   /* of POOL_JOBS */
   uint32_t *spare_key; /* free again, the last used one on top */
   uint32_t n_spare, spare_room;
-  uint32_t n_functions;  /* in the cache of definitions */
-  const char *last_text; /* of these: the last one that was made */
-  Definition *last_function;
-  uint32_t retries;  /* of a call that says nothing */
-  uint32_t unpumped; /* calls since the pool was looked at */
-  int pid;           /* of the process that made it */
-  bool failed;       /* its jobs were told that it is terminated or broken */
+  uint32_t n_functions;    /* in the cache of definitions */
+  const void *straight;    /* address of the value at POOL_STRAIGHT, or NULL */
+  Definition *straight_fn; /* its definition, in the cache */
+  uint32_t retries;        /* of a call that says nothing */
+  uint32_t unpumped;       /* calls since the pool was looked at */
+  int pid;                 /* of the process that made it */
+  bool failed; /* its jobs were told that it is terminated or broken */
 } PoolBox;
 
 /* User values of a pool. */
@@ -46,6 +46,7 @@ enum {
   POOL_JOBS = 1,  /* key -> unfinished job */
   POOL_ITERATORS, /* id -> imap's, weak: they belong to their user */
   POOL_FUNCTIONS, /* definition's text -> Definition */
+  POOL_STRAIGHT,  /* a function that is known for ever */
   POOL_NAME,
   POOL_REASON, /* why it ended */
   POOL_VALUES = POOL_REASON
@@ -74,40 +75,45 @@ typedef struct Block {
 
 struct Job {
   PoolBox *box;
-  Job *next_feeding;
+  Definition *fn;
   uint64_t id;
   JobKind kind;
-  Definition *fn;
+  int values; /* apply: so many results */
+  uint32_t retries;
+  bool bare;  /* an apply of little: it has no more than this half */
   bool star;  /* items are sequences to unpack */
   bool keep;  /* on_error = "keep" */
   bool async; /* nobody is waiting: feed it all */
   bool exhausted, drafting, linked;
   bool dropped; /* failed: nothing more is begun */
   bool done;
-  bool cut_short;     /* the pool ended before its input did */
-  bool hooked;        /* has JOB_HOOKS */
-  bool fatal;         /* has JOB_FATAL */
-  int values;         /* apply: so many results */
+  bool cut_short; /* the pool ended before its input did */
+  bool hooked;    /* has JOB_HOOKS */
+  bool fatal;     /* has JOB_FATAL */
+  uint64_t fed, settled, failed;
+  uint64_t chunks, bytes; /* in flight or waiting to be taken */
+  /* the other half */
+  uint64_t lowest_failed;
+  Job *next_feeding;
   uint32_t chunksize; /* 0: by measured time */
-  uint32_t retries;
-  uint64_t window; /* items; 0: by measured time */
+  uint32_t unpumped;  /* items taken since the pool was looked at */
+  uint64_t window;    /* items; 0: by measured time */
   uint64_t window_bytes;
   bool auto_bytes; /* nobody gave them */
   uint64_t total;  /* UINT64_MAX: not known */
-  uint64_t fed, settled, taken, failed, lowest_failed;
-  uint64_t chunks, bytes; /* in flight or waiting to be taken */
-  double ns_per_item;     /* 0: not measured yet */
-  double result_bytes;    /* of an item, on the average */
+  uint64_t taken;
+  double ns_per_item;  /* 0: not measured yet */
+  double result_bytes; /* of an item, on the average */
   Draft draft;
   Block *first, **last;
-  Block *spared;     /* given up while they were decoded */
-  uint32_t unpumped; /* items taken since the pool was looked at */
+  Block *spared; /* given up while they were decoded */
 };
 
-/* User values of a job. */
+/* User values of a job. A bare one has its pool, and then its result there. */
 enum {
   JOB_POOL = 1,
-  JOB_LABEL,   /* the function's name for people */
+  JOB_BARE = JOB_POOL, /* that many has a bare one */
+  JOB_LABEL,           /* the function's name for people */
   JOB_RESULTS, /* map: columns; apply: a value or a table of values; or else its
                ** error, or why it ended: it has no more than this */
   JOB_HOOKS,   /* {callback =, error_callback =, progress =} or nil */
@@ -206,6 +212,7 @@ int push_frame(lua_State *L, const uint8_t *bytes, size_t size, size_t *used);
 void job_queue_local(lua_State *L, Job *j, uint64_t index);
 bool job_push_error(lua_State *L, int job);  /* false: there is none */
 int job_push_results(lua_State *L, int job); /* how many */
+void job_push_label(lua_State *L, int job);
 void set_origin(lua_State *L, int error, int job, uint64_t index,
                 const Finished *f);
 

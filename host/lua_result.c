@@ -3,7 +3,9 @@
 ** Runs in: parent.  Owns: the Job in its userdata.
 */
 #include <lauxlib.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lua_pool.h"
 
@@ -24,11 +26,18 @@ static uint64_t new_id(lua_State *L, PoolBox *box, JobKind kind) {
 Job *new_job(lua_State *L, JobKind kind, int values, int type) {
   PoolBox *box = lua_touserdata(L, 1);
   bool iterates = kind >= JOB_ORDERED;
-  Job *j = lua_newuserdatauv(L, sizeof *j, values);
+  bool bare = values == JOB_BARE;
+  size_t bytes = bare ? offsetof(Job, lowest_failed) : sizeof(Job);
+  Job *j = memset(lua_newuserdatauv(L, bytes, values), 0, bytes);
   int job = lua_gettop(L);
-  *j = (Job){.box = box, .kind = kind, .total = UINT64_MAX};
+  j->box = box;
+  j->kind = kind;
+  j->bare = bare;
   j->id = new_id(L, box, kind);
-  j->last = &j->first;
+  if (!bare) {
+    j->total = UINT64_MAX;
+    j->last = &j->first;
+  }
   if (type != 0)
     lua_pushvalue(L, type);
   else
@@ -60,7 +69,7 @@ static void drop_block(Job *j) {
 }
 
 void job_free_blocks(Job *j) {
-  while (j->first != NULL)
+  while (!j->bare && j->first != NULL)
     drop_block(j);
 }
 
@@ -75,7 +84,7 @@ static void drop(Job *j) {
   Pool *pool = j->box->pool;
   job_free_blocks(j);
   job_unlink(j);
-  if (pool != NULL && j->draft.buf.base != NULL && !j->drafting)
+  if (pool != NULL && !j->bare && j->draft.buf.base != NULL && !j->drafting)
     pool_drop(pool, &j->draft);
   if (pool != NULL && j->fn != NULL) {
     pool_revoke(pool, j->id);
@@ -120,6 +129,8 @@ static int m__gc(lua_State *L) {
 /* Chunks to wait for: as many as finish in a moment, but never so many that
 ** the workers run dry. */
 static uint32_t enough(const Job *j, double moment_ns) {
+  if (j->bare)
+    return 1;
   double workers = pool_size(j->box->pool);
   double chunk_ns = j->ns_per_item * (double)(j->fed - j->settled) /
                     (double)(j->chunks > 0 ? j->chunks : 1);

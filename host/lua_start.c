@@ -10,7 +10,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "frame.h"
 #include "lua_pool.h"
+#include "scalar.h"
 #include "sys.h"
 
 /* ---- functions ---- */
@@ -93,26 +95,24 @@ static void forget_functions(lua_State *L, PoolBox *box) {
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, POOL_FUNCTIONS);
   lua_replace(L, cache);
-  box->last_text = NULL;
+  box->straight = NULL;
   box->n_functions = 1;
 }
 
-/* The definition with the text at `idx`, from the pool's cache. */
+/* The definition with the text at `idx` and the label above it, from the pool's
+** cache. */
 static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
   enum { MOST = 512 };
   size_t bytes;
   const char *text = luaL_checklstring(L, idx, &bytes);
-  if (text == box->last_text) {
-    box->last_function->refs++;
-    return box->last_function;
-  }
   lua_getiuservalue(L, 1, POOL_FUNCTIONS);
   lua_pushvalue(L, idx);
   lua_rawget(L, -2);
   Definition *d = lua_touserdata(L, -1);
   lua_pop(L, 1);
   if (d == NULL) {
-    d = pool_define(box->pool, (const uint8_t *)text, bytes);
+    d = pool_define(box->pool, (const uint8_t *)text, bytes,
+                    luaL_checkstring(L, idx + 1));
     if (d == NULL)
       luaL_error(L, "cannot send the function: %s", strerror(errno));
     if (box->n_functions++ == MOST)
@@ -120,8 +120,6 @@ static Definition *check_function(lua_State *L, PoolBox *box, int idx) {
     lua_pushvalue(L, idx);
     lua_pushlightuserdata(L, d);
     lua_rawset(L, -3);
-    box->last_text = text; /* the cache holds on to it */
-    box->last_function = d;
   }
   lua_pop(L, 1);
   d->refs++;
@@ -146,8 +144,10 @@ static bool flag(lua_State *L, int opts, const char *name) {
   return set;
 }
 
-static void set_label(lua_State *L, int job, int label) {
-  lua_pushvalue(L, label);
+static void set_function(lua_State *L, int job, Definition *fn) {
+  Job *j = lua_touserdata(L, job);
+  j->fn = fn;
+  lua_pushstring(L, fn->label);
   lua_setiuservalue(L, job, JOB_LABEL);
 }
 
@@ -210,8 +210,7 @@ static void start_prepared(lua_State *L) {
   Definition *fn = check_function(L, box, FN);
   bool plain = lua_isnil(L, OPTS);
   Job *j = new_job(L, JOB_APPLY, plain ? JOB_RESULTS : JOB_HOOKS, 0);
-  j->fn = fn;
-  set_label(L, JOB, LABEL);
+  set_function(L, JOB, fn);
   j->retries = box->retries;
   if (!plain) {
     j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
@@ -225,10 +224,8 @@ enum {
   STRAIGHT_CACHE = 1, /* of functions */
   STRAIGHT_TYPE,      /* the metatable of pools */
   STRAIGHT_RESULT,    /* that of results */
-  STRAIGHT_LAST,      /* the last function that is known for ever */
-  STRAIGHT_TEXT,
-  STRAIGHT_LABEL,
-  STRAIGHT_PREPARE, /* for all other calls: the Lua half's */
+  STRAIGHT_N,         /* "n" */
+  STRAIGHT_PREPARE,   /* for all other calls: the Lua half's */
   STRAIGHT_WAITS,
   STRAIGHT_VALUES = STRAIGHT_WAITS
 };
@@ -250,39 +247,88 @@ static bool is_straight_pool(lua_State *L) {
   return pool_state(box->pool) == POOL_OPEN;
 }
 
-/* As push_known, and keeps what cannot change. */
-static bool push_text(lua_State *L, int fn) {
+/* The definition of the function at `fn`, if it is known, or NULL. What cannot
+** change is known by its address the next time. */
+static Definition *find_function(lua_State *L, PoolBox *box, int fn) {
+  if (box->straight != NULL && lua_topointer(L, fn) == box->straight) {
+    box->straight_fn->refs++;
+    return box->straight_fn;
+  }
   if (lua_isnil(L, fn))
-    return false;
-  if (lua_rawequal(L, lua_upvalueindex(STRAIGHT_LAST), fn)) {
-    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_TEXT));
-    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_LABEL));
-    return true;
-  }
+    return NULL;
   Known known = push_known(L, lua_upvalueindex(STRAIGHT_CACHE), fn);
+  if (known == NOT_KNOWN)
+    return NULL;
+  Definition *d = check_function(L, box, lua_gettop(L) - 1);
   if (known == KNOWN_FOR_EVER) {
-    lua_copy(L, fn, lua_upvalueindex(STRAIGHT_LAST));
-    lua_copy(L, -2, lua_upvalueindex(STRAIGHT_TEXT));
-    lua_copy(L, -1, lua_upvalueindex(STRAIGHT_LABEL));
+    lua_pushvalue(L, fn);
+    lua_setiuservalue(L, 1, POOL_STRAIGHT);
+    box->straight = lua_topointer(L, fn);
+    box->straight_fn = d;
   }
-  return known != NOT_KNOWN;
+  return d;
+}
+
+/* A plain list of a few numbers and short strings becomes a frame. False: it is
+** something else. */
+static bool put_few(lua_State *L, int args, Buf *b) {
+  lua_Unsigned n = 0;
+  if (!lua_isnil(L, args)) {
+    lua_pushvalue(L, lua_upvalueindex(STRAIGHT_N));
+    n = lua_rawlen(L, args);
+    if (lua_rawget(L, args) != LUA_TNIL || n > SCALAR_MOST)
+      return false;
+  }
+  if (frame_put(b, (int)n) != 0)
+    return false;
+  for (lua_Unsigned i = 1; i <= n; i++) {
+    lua_rawgeti(L, args, (lua_Integer)i);
+    size_t bytes = scalar_append(L, -1, b, CODEC_BYTES);
+    if (bytes == 0)
+      return false;
+    b->len += bytes;
+  }
+  return true;
+}
+
+/* The job is on top then. */
+static void start_few(lua_State *L, PoolBox *box, Definition *fn,
+                      const Buf *b) {
+  Job *j = new_job(L, JOB_APPLY, JOB_BARE, lua_upvalueindex(STRAIGHT_RESULT));
+  j->fn = fn;
+  j->retries = box->retries;
+  j->exhausted = true;
+  j->fed = j->chunks = 1;
+  Chunk c = {.job = j->id, .first = 1, .count = 1, .attempt = 1, .fn = fn};
+  if (pool_submit_bytes(box->pool, b->base, b->len, c) == 0)
+    return;
+  int error = errno;
+  job_abandon(L, lua_gettop(L));
+  luaL_error(L, "cannot submit: %s", strerror(error));
 }
 
 /* (pool, f, args): the job is on top then, if there is no more to it. */
 static bool start_straight(lua_State *L) {
-  enum { FN = 2, ARGS, TEXT, LABEL };
-  if (!(lua_isnil(L, ARGS) || lua_istable(L, ARGS)) || !is_straight_pool(L))
-    return false;
-  lua_settop(L, ARGS);
-  if (!push_text(L, FN))
+  enum { FN = 2, ARGS, ROOM = 256 };
+  uint8_t room[ROOM];
+  Buf few;
+  int type = lua_type(L, ARGS);
+  if ((type != LUA_TTABLE && type != LUA_TNIL) || !is_straight_pool(L))
     return false;
   PoolBox *box = lua_touserdata(L, 1);
-  Definition *fn = check_function(L, box, TEXT);
+  Definition *fn = find_function(L, box, FN);
+  if (fn == NULL)
+    return false;
+  buf_fixed(&few, room, sizeof room);
+  if (put_few(L, ARGS, &few)) {
+    start_few(L, box, fn, &few);
+    return true;
+  }
+  lua_settop(L, ARGS);
   Job *j =
       new_job(L, JOB_APPLY, JOB_RESULTS, lua_upvalueindex(STRAIGHT_RESULT));
-  j->fn = fn;
   j->retries = box->retries;
-  set_label(L, lua_gettop(L), LABEL);
+  set_function(L, lua_gettop(L), fn);
   submit_item(L, box, ARGS, 0);
   return true;
 }
@@ -317,8 +363,7 @@ int core_straight(lua_State *L) {
   lua_pushvalue(L, 1);
   luaL_getmetatable(L, POOL_TYPE);
   luaL_getmetatable(L, RESULT_TYPE);
-  for (int i = STRAIGHT_LAST; i <= STRAIGHT_LABEL; i++)
-    lua_pushnil(L);
+  lua_pushliteral(L, "n");
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 3);
   lua_pushcclosure(L, m_straight, STRAIGHT_VALUES);
@@ -335,7 +380,7 @@ int core_map(lua_State *L) {
   Definition *fn = check_function(L, box, FN);
   JobKind kind = (JobKind)option(L, OPTS, "kind", JOB_MAP);
   Job *j = new_job(L, kind, JOB_VALUES, 0);
-  j->fn = fn;
+  set_function(L, JOB, fn);
   j->total = (uint64_t)option(L, OPTS, "total", -1);
   j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
   j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
@@ -359,7 +404,6 @@ int core_map(lua_State *L) {
   }
   lua_pushvalue(L, SOURCE);
   lua_setiuservalue(L, JOB, JOB_SOURCE);
-  set_label(L, JOB, LABEL);
   set_hooks(L, JOB, OPTS);
   job_link(j);
   job_feed(L, JOB);

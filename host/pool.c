@@ -172,9 +172,11 @@ int pool_open(Pool **pool, const PoolSpec *spec, Nursery *nursery) {
 
 /* ---- definitions ---- */
 
-Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes) {
+Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes,
+                        const char *label) {
   Definition *d = calloc(1, sizeof *d);
-  uint8_t *copy = malloc(bytes + 1);
+  size_t label_bytes = strlen(label) + 1;
+  uint8_t *copy = malloc(bytes + label_bytes);
   bool placed = d != NULL && copy != NULL;
   if (placed && !pool_is_serial(p))
     placed = place(p, text, bytes, &d->at, &d->room) == 0;
@@ -185,6 +187,7 @@ Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes) {
   }
   memcpy(copy, text, bytes);
   d->text = copy;
+  d->label = memcpy(copy + bytes, label, label_bytes);
   d->bytes = bytes;
   d->number = ++p->last_number;
   d->refs = 1;
@@ -380,6 +383,18 @@ void pool_hold(Pool *p, bool holding) {
     table_hold(&p->table, holding);
 }
 
+static int submit(Pool *p, Chunk *c) {
+  c->fn->refs++;
+  p->outstanding++;
+  if (p->first == NULL && put_in_slot(p, c))
+    return 0;
+  if (put_in_backlog(p, c) == 0)
+    return 0;
+  pool_free_chunk(p, c);
+  errno = ENOMEM;
+  return -1;
+}
+
 int pool_submit(Pool *p, Draft *d, Chunk c) {
   if (d->room > 0) {
     c.at = d->at;
@@ -388,17 +403,21 @@ int pool_submit(Pool *p, Draft *d, Chunk c) {
     c.heap = d->buf.base;
   }
   c.bytes = d->buf.len;
-  c.fn->refs++;
-  p->outstanding++;
   unlink_draft(d);
   *d = (Draft){0};
-  if (p->first == NULL && put_in_slot(p, &c))
-    return 0;
-  if (put_in_backlog(p, &c) == 0)
-    return 0;
-  pool_free_chunk(p, &c);
-  errno = ENOMEM;
-  return -1;
+  return submit(p, &c);
+}
+
+int pool_submit_bytes(Pool *p, const uint8_t *bytes, size_t n, Chunk c) {
+  c.bytes = n;
+  if (place(p, bytes, n, &c.at, &c.room) != 0) {
+    c.room = 0;
+    c.heap = malloc(n);
+    if (c.heap == NULL)
+      return -1;
+    memcpy(c.heap, bytes, n);
+  }
+  return submit(p, &c);
 }
 
 bool pool_serial_next(Pool *p, Chunk *c) {

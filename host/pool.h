@@ -46,6 +46,7 @@ typedef struct Definition {
   size_t at, room; /* in ARGS */
   size_t bytes;
   uint8_t *text;
+  const char *label; /* its name for people */
   uint32_t refs;
   double ns_per_item;              /* of late; 0: not known */
   struct Definition *next, **self; /* a list; *self is this one */
@@ -84,7 +85,8 @@ int pool_open(Pool **pool, const PoolSpec *spec, Nursery *nursery);
 void pool_free(Pool *p); /* kills what still runs */
 
 /* ---- submitting ---- */
-Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes);
+Definition *pool_define(Pool *p, const uint8_t *text, size_t bytes,
+                        const char *label);
 void pool_undefine(Pool *p, Definition *d); /* gives up one reference */
 /* `guess` bytes of room to begin with. 0, or -1. */
 int pool_begin(Pool *p, Draft *d, size_t guess);
@@ -92,6 +94,8 @@ void pool_drop(Pool *p, Draft *d);
 size_t pool_most_bytes(const Pool *p); /* that one chunk can have */
 /* Takes the draft; runs at once, or when there is room. 0, or -1 ENOMEM. */
 int pool_submit(Pool *p, Draft *d, Chunk chunk);
+/* The same of a copy of these bytes. */
+int pool_submit_bytes(Pool *p, const uint8_t *bytes, size_t n, Chunk chunk);
 void pool_hold(Pool *p, bool holding); /* see table_hold */
 
 /* ---- collecting ---- */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -151,6 +152,10 @@ void sys_futex_nap(_Atomic uint32_t *word, uint32_t value, uint64_t ns) {
 
 void sys_futex_wake(_Atomic uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void sys_yield(void) {
+  sched_yield();
 }
 
 int sys_event_new(void) {

@@ -39,6 +39,7 @@ void sys_random(void *to, size_t bytes);
 void sys_futex_wait(_Atomic uint32_t *word, uint32_t value);
 void sys_futex_nap(_Atomic uint32_t *word, uint32_t value, uint64_t ns);
 void sys_futex_wake(_Atomic uint32_t *word);
+void sys_yield(void);
 int sys_event_new(void);     /* an eventfd, or -1 */
 bool sys_event_kick(int fd); /* false: the descriptor is gone */
 void sys_event_clear(int fd);

@@ -24,10 +24,11 @@
 ** 9. No file, no name.
 **
 ** A sleeper says that it sleeps, then looks once more, then sleeps; a waker
-** makes its work visible, then looks who sleeps.  All of it is sequentially
-** consistent, so one of the two sees the other.  A worker's completion ring
-** has twice as many cells as may be unread: the cell being written is never
-** one of the last TABLE_UNREAD that repair compares with.
+** makes its work visible, then looks who sleeps.  The store before the look
+** and the look are sequentially consistent, so one of the two sees the other;
+** what is made visible by that store needs no more than release.  A worker's
+** completion ring has twice as many cells as may be unread: the cell being
+** written is never one of the last TABLE_UNREAD that repair compares with.
 */
 #include "table.h"
 
@@ -48,6 +49,7 @@ struct TableHead {
   _Atomic uint32_t broken;      /* the supervisor or the parent writes */
   _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
   _Atomic uint32_t cpus;        /* the parent writes; 0: never spin */
+  _Atomic uint32_t waking;      /* the parent writes: it wakes somebody */
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
@@ -305,6 +307,21 @@ static bool spin_for_work(Table *t, uint32_t me) {
 }
 
 /*
+** Where other processors are busy, a worker that is woken takes the processor
+** of its waker, which stands in the middle of the wake-up, having one task out
+** of many made visible.  To sleep after that one would cost two switches for
+** each of them: it lets the waker go on, once, and finds more when it is back.
+*/
+static bool yield_for_work(Table *t, uint32_t me) {
+  if (!atomic_load(&t->head->waking))
+    return false;
+  atomic_fetch_or(&t->awake[me / 64], (uint64_t)1 << me % 64);
+  sys_yield();
+  stop_looking(t, me);
+  return is_wanted(t);
+}
+
+/*
 ** Quick tasks are not worth a wake-up each: the worker that runs one takes the
 ** next one sooner.  So a few may wait, as long as somebody dozes, as workers do
 ** after a quick task: he looks by himself after a moment, should the others
@@ -340,9 +357,11 @@ static int make_private(Table *t) {
   t->generation = malloc(TABLE_SLOTS * sizeof *t->generation);
   t->spare = malloc(TABLE_SLOTS * sizeof *t->spare);
   t->seen = calloc(w, sizeof *t->seen);
+  t->given = calloc(w, sizeof *t->given);
   t->held = calloc(w, sizeof *t->held);
   t->due = calloc(words(t), sizeof *t->due);
-  if (!t->generation || !t->spare || !t->seen || !t->held || !t->due)
+  if (!t->generation || !t->spare || !t->seen || !t->given || !t->held ||
+      !t->due)
     return -1;
   return 0;
 }
@@ -387,6 +406,7 @@ void table_free(Table *t) {
   free(t->generation);
   free(t->spare);
   free(t->seen);
+  free(t->given);
   free(t->held);
   free(t->due);
   *t = (Table){.event_fd = -1};
@@ -426,12 +446,14 @@ bool table_acquire(Table *t, uint32_t *slot) {
 static void announce(Table *t) {
   uint32_t n = t->unannounced, cpus = atomic_load(&t->head->cpus);
   t->unannounced = 0;
-  if (any(t, t->awake) || can_wait(t, t->latest))
+  if (!any(t, t->idle) || any(t, t->awake) || can_wait(t, t->latest))
     return;
   if (cpus > 0 && n > cpus)
     n = cpus;
+  atomic_store(&t->head->waking, t->row > 1);
   while (n-- > 0 && wake_one(t))
     continue;
+  atomic_store(&t->head->waking, 0);
 }
 
 void table_submit(Table *t, uint32_t i) {
@@ -441,9 +463,12 @@ void table_submit(Table *t, uint32_t i) {
   atomic_store_explicit(&s->cut, 0, memory_order_relaxed);
   atomic_store_explicit(&s->progress, 0, memory_order_relaxed);
   atomic_store_explicit(&s->result_bytes, 0, memory_order_relaxed);
-  atomic_store(&s->word, word_of(SLOT_READY, 0, generation));
-  atomic_store(&t->cell[tail % CELLS], cell_of(i, generation));
+  atomic_store_explicit(&s->word, word_of(SLOT_READY, 0, generation),
+                        memory_order_release);
+  atomic_store_explicit(&t->cell[tail % CELLS], cell_of(i, generation),
+                        memory_order_release);
   atomic_store(&t->head->tail, tail + 1);
+  t->row++;
   t->unannounced++;
   t->latest = s;
   if (!t->holding || s->args_bytes > HELD_BYTES || t->unannounced == MOST_HELD)
@@ -507,13 +532,30 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
         generation_of(word) != t->generation[i] ||
         (state != SLOT_DONE && state != SLOT_LOST))
       continue;
+    if (t->seen[w] < tail) /* the next one is on its way meanwhile */
+      __builtin_prefetch(
+          &t->slot[slot_of(atomic_load(out_cell(t, w, t->seen[w])))]);
     *c = (Completion){.slot = i, .worker = w, .state = state};
     t->generation[i]++;
     t->held[w]++;
+    t->row = 0;
     take_results(t, c);
     return true;
   }
   return false;
+}
+
+/* Blocks are freed in order, so the head waits for the last one held. */
+static void give_room(Table *t, uint32_t w) {
+  Lane *lane = &t->lane[w];
+  if (t->held[w] > 0 || t->given[w] == t->seen[w])
+    return;
+  t->given[w] = t->seen[w];
+  atomic_store(&lane->out_head, t->seen[w]);
+  if (atomic_load(&lane->wants_room) && atomic_exchange(&lane->wants_room, 0)) {
+    atomic_store(&lane->futex, 1);
+    sys_futex_wake(&lane->futex);
+  }
 }
 
 bool table_collect(Table *t, Completion *c) {
@@ -525,6 +567,8 @@ bool table_collect(Table *t, Completion *c) {
       if (w < t->shape.workers && collect_from(t, w, c))
         return true;
       t->due[i] &= t->due[i] - 1;
+      if (w < t->shape.workers)
+        give_room(t, w);
     }
   }
   return false;
@@ -546,19 +590,19 @@ void table_inspect(const Table *t, uint32_t slot, Completion *c) {
   take_results(t, c);
 }
 
-/* Blocks are freed in order, so the head waits for the last one held. */
+/* While the worker is due it is looked at again before anybody sleeps: a few
+** small blocks can wait for that, and its line is left alone. */
 void table_release(Table *t, const Completion *c) {
-  Lane *lane = &t->lane[c->worker];
-  atomic_store(&t->slot[c->slot].word,
-               word_of(SLOT_FREE, 0, t->generation[c->slot]));
+  enum { FEW_BLOCKS = 16, SMALL = 256 };
+  uint32_t w = c->worker;
+  atomic_store_explicit(&t->slot[c->slot].word,
+                        word_of(SLOT_FREE, 0, t->generation[c->slot]),
+                        memory_order_release);
   t->spare[t->n_spare++] = c->slot;
-  if (--t->held[c->worker] > 0)
-    return;
-  atomic_store(&lane->out_head, t->seen[c->worker]);
-  if (atomic_load(&lane->wants_room) && atomic_exchange(&lane->wants_room, 0)) {
-    atomic_store(&lane->futex, 1);
-    sys_futex_wake(&lane->futex);
-  }
+  t->held[w]--;
+  bool is_due = t->due[w / 64] >> w % 64 & 1;
+  if (!is_due || c->size > SMALL || t->seen[w] - t->given[w] >= FEW_BLOCKS)
+    give_room(t, w);
 }
 
 size_t table_start_error(const Table *t, char *to, size_t room) {
@@ -594,7 +638,8 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
     if (got) {
       t->dozes = t->slot[i].quick != 0;
-      if (table_unclaimed(t) > 0 && !can_wait(t, &t->slot[i]))
+      if (any(t, t->idle) && table_unclaimed(t) > 0 &&
+          !can_wait(t, &t->slot[i]))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
@@ -616,14 +661,19 @@ static bool kick_if_armed(Table *t, bool at_once) {
 
 static void publish(Table *t, uint32_t w, uint32_t i, uint64_t generation) {
   uint64_t tail = atomic_load(&t->lane[w].out_tail);
-  atomic_store(out_cell(t, w, tail), cell_of(i, generation));
+  atomic_store_explicit(out_cell(t, w, tail), cell_of(i, generation),
+                        memory_order_release);
   atomic_store(&t->lane[w].out_tail, tail + 1);
 }
 
 bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
-  atomic_store(&t->slot[slot].word, word_of(SLOT_DONE, me, generation));
+  _Atomic uint64_t *done = &t->done[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
+  atomic_store_explicit(&t->slot[slot].word, word_of(SLOT_DONE, me, generation),
+                        memory_order_release);
   publish(t, me, slot, generation);
-  atomic_fetch_or(&t->done[me / 64], (uint64_t)1 << me % 64);
+  if (!(atomic_load(done) & bit))
+    atomic_fetch_or(done, bit);
   return kick_if_armed(t, false);
 }
 
@@ -633,7 +683,7 @@ void table_sleep(Table *t, uint32_t me) {
   uint64_t bit = (uint64_t)1 << me % 64;
   if (any(t, t->done))
     kick_if_armed(t, true);
-  if (spin_for_work(t, me))
+  if (yield_for_work(t, me) || spin_for_work(t, me))
     return;
   atomic_store(&lane->futex, 0);
   atomic_fetch_or(idle, bit);

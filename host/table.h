@@ -38,21 +38,22 @@ typedef enum WorkerPhase {
 /* One task: a chunk of consecutive items of one job. */
 typedef struct Slot {
   TABLE_LINE _Atomic uint64_t word; /* state:8 | owner:16 | generation:40 */
-  /* the parent writes, before READY */
-  uint64_t fn, fn_at, fn_bytes; /* number and definition of the function */
-  uint64_t args_at, args_bytes;
-  uint64_t job, first; /* the first item's index, from 1 */
-  uint32_t count, attempt;
-  uint32_t stops;       /* at the first failure */
-  uint32_t quick;       /* it takes less time than to wake somebody */
-  _Atomic uint32_t cut; /* the parent writes at any time: leave the rest */
-  /* the owner writes, before DONE */
-  _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */
+  /* the owner writes, before DONE: in the line that it has since the claim */
   _Atomic uint64_t result_bytes;
   uint64_t result_at, busy_ns;
+  _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */
   uint32_t pid;
   /* the supervisor writes, before LOST */
   uint32_t why; /* wait status */
+  /* the parent writes at any time: leave the rest */
+  _Atomic uint32_t cut;
+  /* the parent writes, before READY */
+  uint32_t stops; /* at the first failure */
+  uint32_t quick; /* it takes less time than to wake somebody */
+  uint32_t count, attempt;
+  uint64_t fn, fn_at, fn_bytes; /* number and definition of the function */
+  uint64_t args_at, args_bytes;
+  uint64_t job, first; /* the first item's index, from 1 */
 } Slot;
 
 typedef struct TableShape {
@@ -86,11 +87,13 @@ typedef struct Table {
   uint32_t n_spare, n_used; /* slots from n_used on have never been used */
   uint64_t head_seen;       /* of the ring, some time ago */
   uint64_t *seen;           /* completions taken, per worker */
+  uint64_t *given;          /* of these, the worker knows that they are free */
   uint32_t *held;           /* of these, not yet released */
   uint64_t *due;            /* bitmap: workers whose ring may hold more */
   bool holding;             /* more will be submitted at once */
   uint32_t unannounced;     /* submitted meanwhile, the last one is `latest` */
   const Slot *latest;
+  uint32_t row; /* submitted since it collected something */
   /* parent and workers, each its own */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */

@@ -16,6 +16,7 @@ typedef struct Worker {
   Runner *runner;
   Table *table;
   uint32_t me, pid;
+  uint64_t now_ns; /* the end of the last task, 0: it has slept since */
   Window window;
 } Worker;
 
@@ -83,7 +84,7 @@ static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
   Slot *s = &t->slot[i];
   Task task;
   Buf out;
-  uint64_t begin_ns = sys_now_ns();
+  uint64_t begin_ns = w->now_ns != 0 ? w->now_ns : sys_now_ns();
   window_free(&w->window, table_collected(t, w->me));
   window_open(&w->window, &out);
   s->result_at = window_offset(&w->window, &out);
@@ -92,15 +93,18 @@ static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
   runner_run(w->runner, &task, &out,
              (TaskMeter){&s->cut, &s->progress, &s->result_bytes});
   window_commit(&w->window, &out);
-  s->busy_ns = sys_now_ns() - begin_ns;
+  w->now_ns = sys_now_ns();
+  s->busy_ns = w->now_ns - begin_ns;
   if (!table_finish(t, w->me, i, generation))
     sys_exit(EXIT_FAILED_START); /* a task closed our way to be heard */
 }
 
 static void keep_some_unread_free(Worker *w) {
   uint64_t published = table_published(w->table, w->me);
-  if (published - table_collected(w->table, w->me) >= TABLE_UNREAD)
-    table_wait_collected(w->table, w->me, published - TABLE_UNREAD + 1);
+  if (published - table_collected(w->table, w->me) < TABLE_UNREAD)
+    return;
+  table_wait_collected(w->table, w->me, published - TABLE_UNREAD + 1);
+  w->now_ns = 0;
 }
 
 static void serve(Worker *w) {
@@ -108,12 +112,14 @@ static void serve(Worker *w) {
   uint64_t generation;
   while (w->runner->items_left > 0) {
     keep_some_unread_free(w);
-    if (table_claim(w->table, w->me, &slot, &generation))
+    if (table_claim(w->table, w->me, &slot, &generation)) {
       run_slot(w, slot, generation);
-    else if (table_stopping(w->table) != STOP_NOT)
+      continue;
+    }
+    if (table_stopping(w->table) != STOP_NOT)
       return;
-    else
-      table_sleep(w->table, w->me);
+    table_sleep(w->table, w->me);
+    w->now_ns = 0;
   }
 }
 
@@ -153,6 +159,7 @@ void worker_run(void *runner, Table *t, const Brief *brief, uint32_t me,
   w.runner = runner;
   w.table = t;
   w.me = me;
+  w.now_ns = 0;
   w.pid = (uint32_t)table_pid(t, me);
   adopt_window(&w, brief);
   take_brief(&w, brief, generation);

@@ -225,6 +225,27 @@ describe("a result", function()
     assert.is_nil(next(kept))
   end)
 
+  it("outlives its pool", function()
+    local function double(x) return 2 * x end
+    local function fail() error("no luck", 0) end
+    local value, failure
+    do
+      local pool <close> = tidepool.pool(1)
+      value, failure = pool:apply_async(double, { 21 }), pool:apply_async(fail)
+    end
+    collectgarbage()
+    collectgarbage()
+
+    assert.equal(42, value:get())
+    assert.is_true(value:wait(0) and value:ready() and value:successful())
+    assert.equal("tidepool.result (done)", tostring(value))
+    local ok, err = pcall(failure.get, failure)
+    assert.is_false(ok)
+    assert.equal("no luck", err.message)
+    assert.matches("^function <", err.task)
+    assert.equal("tidepool.result (failed)", tostring(failure))
+  end)
+
   it("costs the parent nothing once it is dropped", function()
     local pool <close> = tidepool.pool(2)
     local function identity(x) return x end

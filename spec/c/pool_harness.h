@@ -209,7 +209,7 @@ static inline bool open_round(Round *r, const PoolSpec *spec, Nursery *nursery,
   r->outcome = calloc(total, 1);
   if (r->outcome == NULL || pool_open(&r->pool, spec, nursery) != 0)
     return false;
-  r->fn = pool_define(r->pool, (const uint8_t *)"fn", 2);
+  r->fn = pool_define(r->pool, (const uint8_t *)"fn", 2, "fn");
   return r->fn != NULL;
 }
 

@@ -8,9 +8,11 @@
 #include "check.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -211,9 +213,33 @@ static void completions_wait_in_their_order(void) {
   table_release(&t, &c[1]);
   check(table_collected(&t, 0) == 0, "the first is held: none is freed");
   table_release(&t, &c[0]);
-  check(table_collected(&t, 0) == 2, "both are freed at once");
   check(table_collect(&t, &c[2]) && !table_collect(&t, &c[0]),
         "the third comes, and no fourth");
+  table_release(&t, &c[2]);
+  check(table_collected(&t, 0) == 3, "nothing waits: all are freed");
+  table_free(&t);
+}
+
+static void the_worker_hears_of_free_blocks(void) {
+  enum { TASKS = 40, FEW = 16 };
+  Table t;
+  Completion c;
+  uint32_t slot;
+  uint64_t generation;
+  new_table(&t, 1);
+  for (int i = 0; i < TASKS; i++) {
+    submit(&t);
+    table_claim(&t, 0, &slot, &generation);
+    table_finish(&t, 0, slot, generation);
+  }
+  bool in_time = true;
+  for (uint64_t i = 1; i <= TASKS && table_collect(&t, &c); i++) {
+    table_release(&t, &c);
+    in_time = in_time && table_collected(&t, 0) + FEW > i;
+  }
+  check(in_time, "while more is there it hears of a few at once");
+  check(!table_collect(&t, &c), "then nothing is there");
+  check(table_collected(&t, 0) == TASKS, "and it has heard of all");
   table_free(&t);
 }
 
@@ -290,6 +316,9 @@ static void serve(Table *t, uint32_t me) {
   uint32_t slot;
   uint64_t generation;
   while (table_stopping(t) == STOP_NOT) {
+    uint64_t published = table_published(t, me);
+    if (published - table_collected(t, me) >= TABLE_UNREAD)
+      table_wait_collected(t, me, published - TABLE_UNREAD / 2);
     if (table_claim(t, me, &slot, &generation))
       table_finish(t, me, slot, generation);
     else
@@ -380,6 +409,47 @@ static void nobody_is_woken_while_it_holds(void) {
   table_free(&t);
 }
 
+/* Each one takes the parent a while, as it does in life. */
+static uint32_t run_in_row(Table *t, uint32_t n) {
+  enum { AT_ONCE = 16, WHILE_NS = 2000 };
+  Completion c;
+  uint32_t done = 0;
+  for (uint32_t i = 1; i <= n; i++) {
+    uint64_t until = sys_now_ns() + WHILE_NS;
+    submit(t);
+    for (; i % AT_ONCE == 0 && table_collect(t, &c); done++)
+      table_release(t, &c);
+    while (sys_now_ns() < until)
+      continue;
+  }
+  for (; done < n && await_completion(t, &c); done++)
+    table_release(t, &c);
+  return done;
+}
+
+/* On one processor. */
+static void tasks_in_a_row_are_not_a_switch_each(void) {
+  enum { TASKS = 10000 };
+  Table t;
+  cpu_set_t all, one;
+  struct rusage used;
+  sched_getaffinity(0, sizeof all, &all);
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  sched_setaffinity(0, sizeof one, &one);
+  new_table(&t, 1);
+  pid_t worker = fork();
+  if (worker == 0)
+    serve(&t, 0);
+  check(run_in_row(&t, TASKS) == TASKS, "all are done");
+  table_stop(&t, STOP_NOW);
+  wait4(worker, NULL, 0, &used);
+  check(used.ru_nvcsw + used.ru_nivcsw < TASKS / 4,
+        "the worker does many of them before it sleeps");
+  sched_setaffinity(0, sizeof all, &all);
+  table_free(&t);
+}
+
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
@@ -441,10 +511,12 @@ int main(void) {
   alarm(LIMIT_S * 5);
   every_task_ends_once();
   completions_wait_in_their_order();
+  the_worker_hears_of_free_blocks();
   a_result_is_taken_once();
   blocks_that_wait_are_told();
   a_quick_task_does_not_wait_for_the_busy();
   nobody_is_woken_while_it_holds();
+  tasks_in_a_row_are_not_a_switch_each();
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();
