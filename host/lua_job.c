@@ -606,8 +606,13 @@ static void settle_chunk(lua_State *L, int job, Job *j, Settling *s) {
   check_done(L, job, j, job - 1);
 }
 
+static bool has_long_string(const Job *taker) {
+  const Block *b = taker != NULL ? job_ready_block(taker) : NULL;
+  return b != NULL && b->decoded;
+}
+
 static bool next_chunk(Settling *s) {
-  if (!pool_next(s->box->pool, &s->finished))
+  if (has_long_string(s->taker) || !pool_next(s->box->pool, &s->finished))
     return false;
   s->stage = SETTLING_BEGUN;
   s->item = 0;

@@ -121,8 +121,12 @@ static bool end_all(lua_State *L, int idx, int list) {
 }
 
 bool pool_pump(lua_State *L, int idx) {
+  return pool_pump_for(L, idx, NULL);
+}
+
+bool pool_pump_for(lua_State *L, int idx, const Job *taker) {
   PoolBox *box = lua_touserdata(L, idx);
-  Settling s = {.box = box};
+  Settling s = {.box = box, .taker = taker};
   luaL_checkstack(L, LUA_MINSTACK, "pool");
   if (pool_has_next(box->pool))
     job_settle_all(L, idx, &s);
@@ -232,7 +236,8 @@ static PoolWait sleep_until(Pool *pool, uint32_t enough, uint64_t deadline) {
 bool pump_and_wait(lua_State *L, int idx, const Wait *wait) {
   PoolBox *box = lua_touserdata(L, idx);
   let_hooks_run(L, wait->cancelled);
-  if (pool_pump(L, idx) || run_serial(L, idx) || box->pool == NULL)
+  if (pool_pump_for(L, idx, wait->taker) || run_serial(L, idx) ||
+      box->pool == NULL)
     return true;
   let_hooks_run(L, wait->cancelled); /* of callbacks and inputs */
   if (pool_is_stuck(box->pool))

@@ -126,6 +126,7 @@ enum {
 /* Finished chunks on their way into their jobs. */
 typedef struct Settling {
   PoolBox *box;
+  const Job *taker; /* or NULL: see pool_pump_for */
   Finished finished;
   enum {
     SETTLING_NOTHING,
@@ -151,6 +152,9 @@ int pool_push_job(lua_State *L, int idx, uint64_t id);
 /* Collects, settles, feeds; never sleeps. The pool is at `idx`. True: some
 ** chunk was settled, or the pool's jobs have ended. */
 bool pool_pump(lua_State *L, int idx);
+/* The same, but when the iterator `taker` has a long string to take, the
+** chunks behind it wait where they lie: it is taken while it is young. */
+bool pool_pump_for(lua_State *L, int idx, const Job *taker);
 /* Pumps; when nothing came of it sleeps until something happened, but not
 ** beyond the deadline (false then). A signal lets Lua's hooks run; they may
 ** raise, and then the job at `cancelled` is abandoned. */
@@ -158,6 +162,7 @@ typedef struct Wait {
   uint32_t enough;   /* chunks to be finished before it is worth to wake up */
   uint64_t deadline; /* UINT64_MAX: none */
   int cancelled;     /* its place on the stack; 0: none */
+  const Job *taker;  /* as for pool_pump_for */
 } Wait;
 bool pump_and_wait(lua_State *L, int idx, const Wait *wait);
 /* Seconds at idx become a moment in ns; nil and infinity: UINT64_MAX. */
@@ -228,6 +233,8 @@ void open_results(lua_State *L); /* adds to the table on top */
 Job *new_job(lua_State *L, JobKind kind, int values, int type);
 /* Waits for the job at 1, which is given up if that is interrupted. */
 int job_finish(lua_State *L);
+/* The next block whose item may be taken now, or NULL. */
+Block *job_ready_block(const Job *j);
 /* Its user is gone: what waits is taken back, what runs is dropped. */
 void job_abandon(lua_State *L, int job);
 void job_free_blocks(Job *j);

@@ -230,8 +230,7 @@ static int m__tostring(lua_State *L) {
 
 /* ---- imap's iterator ---- */
 
-/* The next block whose item may be taken now, or NULL. */
-static Block *ready_block(const Job *j) {
+Block *job_ready_block(const Job *j) {
   Block *b = j->first;
   if (b != NULL && j->kind == JOB_ORDERED &&
       b->first + b->taken != j->taken + 1)
@@ -311,21 +310,21 @@ static int iterator_next(lua_State *L, uint64_t deadline) {
   Job *j = check_job(L, ITERATOR_TYPE);
   Block *b;
   lua_settop(L, 1);
-  if ((b = ready_block(j)) != NULL && is_well_fed(j, b))
+  if ((b = job_ready_block(j)) != NULL && is_well_fed(j, b))
     return take(L, j, b);
   j->unpumped = 0;
   if (j->box->pool != NULL && !j->done) {
     lua_getiuservalue(L, 1, JOB_POOL);
-    pool_pump(L, 2);
-    Wait wait = {.deadline = deadline, .cancelled = 1};
-    while ((b = ready_block(j)) == NULL && !j->done) {
+    pool_pump_for(L, 2, j);
+    Wait wait = {.deadline = deadline, .cancelled = 1, .taker = j};
+    while ((b = job_ready_block(j)) == NULL && !j->done) {
       wait.enough = enough(j, 2e5);
-      if (!pump_and_wait(L, 2, &wait) && ready_block(j) == NULL)
+      if (!pump_and_wait(L, 2, &wait) && job_ready_block(j) == NULL)
         return raise_timeout(L, "no further result within the time given");
     }
     lua_settop(L, 1);
   }
-  b = ready_block(j);
+  b = job_ready_block(j);
   return b != NULL ? take(L, j, b) : at_end(L, j);
 }
 

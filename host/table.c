@@ -558,19 +558,34 @@ static void give_room(Table *t, uint32_t w) {
   }
 }
 
+enum { TURN = 8 };
+
+static bool collect_word(Table *t, uint32_t i, uint64_t mask, Completion *c) {
+  uint64_t bits;
+  while ((bits = t->due[i] & mask) != 0) {
+    uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(bits);
+    if (w < t->shape.workers && collect_from(t, w, c)) {
+      t->turn = w + (t->seen[w] % TURN == 0);
+      return true;
+    }
+    t->due[i] &= ~(bits & -bits);
+    if (w < t->shape.workers)
+      give_room(t, w);
+  }
+  return false;
+}
+
+/* The workers take turns, some completions each: who collects one now and then
+** starves nobody. */
 bool table_collect(Table *t, Completion *c) {
-  for (uint32_t i = 0; i < words(t); i++) {
+  uint32_t first = t->turn < t->shape.workers ? t->turn : 0;
+  uint64_t mask = UINT64_MAX << first % 64;
+  for (uint32_t i = 0; i < words(t); i++)
     if (atomic_load(&t->done[i]) != 0)
       t->due[i] |= atomic_exchange(&t->done[i], 0);
-    while (t->due[i] != 0) {
-      uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(t->due[i]);
-      if (w < t->shape.workers && collect_from(t, w, c))
-        return true;
-      t->due[i] &= t->due[i] - 1;
-      if (w < t->shape.workers)
-        give_room(t, w);
-    }
-  }
+  for (uint32_t i = 0; i <= words(t); i++, mask = UINT64_MAX)
+    if (collect_word(t, (first / 64 + i) % words(t), mask, c))
+      return true;
   return false;
 }
 

@@ -90,6 +90,7 @@ typedef struct Table {
   uint64_t *given;          /* of these, the worker knows that they are free */
   uint32_t *held;           /* of these, not yet released */
   uint64_t *due;            /* bitmap: workers whose ring may hold more */
+  uint32_t turn;            /* the worker to look at first */
   bool holding;             /* more will be submitted at once */
   uint32_t unannounced;     /* submitted meanwhile, the last one is `latest` */
   const Slot *latest;

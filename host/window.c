@@ -11,6 +11,7 @@
 static const size_t FIRST = (size_t)1 << 12; /* memory backed at once: */
 static const size_t STEP = (size_t)1 << 16;  /* it doubles up to this */
 static const size_t ALIGN = 64;
+static const size_t ROOMY = (size_t)1 << 16;
 static const size_t WARM = (size_t)128 << 20;
 
 void window_init(Window *w, uint8_t *base, size_t bytes, size_t soft) {
@@ -73,39 +74,56 @@ static void cool(Window *w) {
   w->backed = WARM;
 }
 
-/* The end of the newest block that is not empty. */
-static size_t newest_end(const Window *w) {
+static void open_gap(Window *w, Buf *b, size_t from, size_t limit) {
+  from = (from + ALIGN - 1) & ~(ALIGN - 1);
+  w->limit = limit;
+  if (from > limit)
+    from = limit;
+  *b = (Buf){.base = w->base + from, .grow = grow_window, .owner = w};
+}
+
+/* The number of the newest block that is not empty. */
+static uint64_t newest(const Window *w) {
   uint64_t i = w->next;
   while (--i > w->oldest && w->block[slot_of(i)].bytes == 0)
     continue;
-  return w->block[slot_of(i)].at + w->block[slot_of(i)].bytes;
+  return i;
 }
 
 /*
 ** Blocks that wait lie in [low, high), or, wrapped, in [low, soft) and
-** [0, high).  Of the two gaps of the first case the larger one is taken.
+** [0, high).  In the first case there are two gaps.  The lower one is warm: it
+** is taken if it is the larger one, or has twice the room of the last result.
 */
 void window_open(Window *w, Buf *b) {
-  size_t from = 0;
-  w->limit = w->bytes;
+  w->above = 0;
   if (window_is_empty(w)) {
     cool(w);
-  } else {
-    size_t low = w->block[slot_of(w->oldest)].at;
-    size_t high = newest_end(w);
-    size_t above = high > low && high < w->soft ? w->soft - high : 0;
-    w->limit = low;
-    if (high <= low)
-      from = high;
-    else if (above > low) {
-      from = high;
-      w->limit = w->soft;
-    }
+    open_gap(w, b, 0, w->bytes);
+    return;
   }
-  from = (from + ALIGN - 1) & ~(ALIGN - 1);
-  if (from > w->limit)
-    from = w->limit;
-  *b = (Buf){.base = w->base + from, .grow = grow_window, .owner = w};
+  uint64_t last = newest(w);
+  size_t bytes = w->block[slot_of(last)].bytes;
+  size_t low = w->block[slot_of(w->oldest)].at;
+  size_t high = w->block[slot_of(last)].at + bytes;
+  size_t above = high > low && high < w->soft ? w->soft - high : 0;
+  bool fits = low >= ROOMY && low / 2 >= bytes;
+  if (high <= low)
+    open_gap(w, b, high, low);
+  else if (above > low && !fits)
+    open_gap(w, b, high, w->soft);
+  else {
+    open_gap(w, b, 0, low);
+    w->above = above > low ? high : 0;
+  }
+}
+
+bool window_move(Window *w, Buf *b) {
+  if (w->above == 0)
+    return false;
+  open_gap(w, b, w->above, w->soft);
+  w->above = 0;
+  return true;
 }
 
 void window_widen(Window *w) {

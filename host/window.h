@@ -4,6 +4,8 @@
 #ifndef WINDOW_H
 #define WINDOW_H
 
+#include <stdbool.h>
+
 #include "buf.h"
 
 enum { WINDOW_BLOCKS = 256 }; /* results that may wait to be collected */
@@ -20,6 +22,7 @@ typedef struct Window {
   size_t soft;           /* not passed while results wait */
   size_t backed;         /* [0, backed) has memory behind it */
   size_t limit;          /* where the open buffer must end */
+  size_t above;          /* a larger gap than the open one begins there, or 0 */
   uint64_t oldest, next; /* numbers of the blocks that wait: [oldest, next) */
   struct {
     size_t at, bytes;
@@ -33,8 +36,10 @@ void window_adopt(Window *w, uint64_t number, size_t at, size_t bytes);
 void window_free(Window *w, uint64_t freed);
 /* Is there no result that waits? Then the whole window can be had. */
 int window_is_empty(const Window *w);
-/* A buffer over the largest free room; it ends there with ENOSPC. */
+/* A buffer over a free room; it ends there with ENOSPC. */
 void window_open(Window *w, Buf *b);
+/* Opens it again, empty, over a larger one. False: there is none. */
+bool window_move(Window *w, Buf *b);
 /* Nothing waits any more: let the open buffer have all room above it. */
 void window_widen(Window *w);
 /* The buffer's bytes are block w->next. */

@@ -16,8 +16,10 @@ typedef struct Worker {
   Runner *runner;
   Table *table;
   uint32_t me, pid;
+  Slot *slot;      /* of the task */
   uint64_t now_ns; /* the end of the last task, 0: it has slept since */
   Window window;
+  Buf out;
 } Worker;
 
 /* Whole lines, each in one write. */
@@ -46,9 +48,18 @@ static void adopt_window(Worker *w, const Brief *brief) {
   window_free(&w->window, from);
 }
 
-/* Nothing fits any more: once all is collected, the whole window is ours. */
+static void set_result_at(Worker *w) {
+  w->slot->result_at = window_offset(&w->window, &w->out);
+}
+
+/* Nothing fits any more.  While no item is finished the results may begin
+** elsewhere; else, once all is collected, the whole window is ours. */
 static int widen(Runner *r) {
   Worker *w = r->owner;
+  if (w->slot->result_bytes == 0 && window_move(&w->window, &w->out)) {
+    set_result_at(w);
+    return 0;
+  }
   if (w->window.limit == w->window.bytes)
     return -1;
   table_wait_collected(w->table, w->me, w->window.next);
@@ -83,16 +94,16 @@ static void run_slot(Worker *w, uint32_t i, uint64_t generation) {
   Table *t = w->table;
   Slot *s = &t->slot[i];
   Task task;
-  Buf out;
   uint64_t begin_ns = w->now_ns != 0 ? w->now_ns : sys_now_ns();
   window_free(&w->window, table_collected(t, w->me));
-  window_open(&w->window, &out);
-  s->result_at = window_offset(&w->window, &out);
+  window_open(&w->window, &w->out);
+  w->slot = s;
+  set_result_at(w);
   s->pid = w->pid;
   fill_task(w, s, &task);
-  runner_run(w->runner, &task, &out,
+  runner_run(w->runner, &task, &w->out,
              (TaskMeter){&s->cut, &s->progress, &s->result_bytes});
-  window_commit(&w->window, &out);
+  window_commit(&w->window, &w->out);
   w->now_ns = sys_now_ns();
   s->busy_ns = w->now_ns - begin_ns;
   if (!table_finish(t, w->me, i, generation))

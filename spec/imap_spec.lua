@@ -471,6 +471,21 @@ describe("pool:imap", function()
 end)
 
 describe("pool:imap_unordered", function()
+  it("makes a long string when it is taken, and not before", function()
+    local pool <close> = tidepool.pool(2)
+    local text = ("x"):rep(1 << 20)
+    local strings = pool:imap_unordered(function(s) return s end, { text, text, text, text }, 1)
+    collectgarbage "collect"
+    collectgarbage "stop"
+    local before, most = collectgarbage "count", 0
+    for count = 1, 4 do
+      strings()
+      most = math.max(most, (collectgarbage "count" - before) / count)
+    end
+    collectgarbage "restart"
+    assert.is_true(most < 1200, most .. " KiB for each")
+  end)
+
   it("yields what is finished first", function()
     local gate <close> = helper.gate()
     local path = gate.path

@@ -243,6 +243,35 @@ static void the_worker_hears_of_free_blocks(void) {
   table_free(&t);
 }
 
+static void claim_and_finish(Table *t, uint32_t worker) {
+  uint32_t slot;
+  uint64_t generation;
+  submit(t);
+  if (!table_claim(t, worker, &slot, &generation))
+    abort();
+  table_finish(t, worker, slot, generation);
+}
+
+/* Whose completions are collected while the first always has another one. */
+static void workers_take_turns(void) {
+  enum { MANY = 70 };
+  Table t;
+  Completion c;
+  uint32_t others = 0;
+  new_table(&t, MANY);
+  claim_and_finish(&t, 3);
+  claim_and_finish(&t, MANY - 1);
+  for (int i = 0; i < 40; i++) {
+    claim_and_finish(&t, 0);
+    if (!table_collect(&t, &c))
+      abort();
+    others += c.worker != 0;
+    table_release(&t, &c);
+  }
+  check(others == 2, "each worker has its turn");
+  table_free(&t);
+}
+
 static void a_result_is_taken_once(void) {
   Table t;
   Completion c, again;
@@ -512,6 +541,7 @@ int main(void) {
   every_task_ends_once();
   completions_wait_in_their_order();
   the_worker_hears_of_free_blocks();
+  workers_take_turns();
   a_result_is_taken_once();
   blocks_that_wait_are_told();
   a_quick_task_does_not_wait_for_the_busy();

@@ -30,7 +30,7 @@ typedef struct Model {
   Result result[WINDOW_BLOCKS];
   uint64_t collected, published;
   bool whole, inside, apart, fits_alone;
-  size_t widened, wrapped, adopted;
+  size_t widened, moved, wrapped, adopted;
 } Model;
 
 static Result *result_of(Model *m, uint64_t number) {
@@ -77,6 +77,10 @@ static void fill(Model *m, Buf *b, size_t bytes, bool wide) {
     if (buf_append(b, piece, n) == 0)
       continue;
     m->inside &= errno == ENOSPC;
+    if (window_move(&m->window, b)) {
+      m->moved++;
+      continue;
+    }
     if (wide || m->window.limit == m->window.bytes)
       return;
     while (m->collected < m->published)
@@ -95,11 +99,11 @@ static void publish(Model *m) {
   window_open(&m->window, &b);
   bool wide = m->window.limit == m->window.bytes;
   size_t waiting = m->published - m->collected, bytes = random_size();
-  size_t at = window_offset(&m->window, &b);
-  fill(m, &b, bytes, wide);
-  if (at == 0 && waiting > 0)
+  if (window_offset(&m->window, &b) == 0 && waiting > 0)
     m->wrapped++;
-  m->inside &= b.base == m->base + at && at + b.len <= BYTES;
+  fill(m, &b, bytes, wide);
+  size_t at = window_offset(&m->window, &b);
+  m->inside &= at + b.len <= BYTES;
   m->apart &= is_apart(m, at, b.len);
   m->fits_alone &= !empty || b.len == bytes;
   Result r = {.at = at, .bytes = b.len, .copy = malloc(b.len + 1)};
@@ -162,6 +166,7 @@ static void results_wait_unharmed(void) {
   check(m.fits_alone, "what fits into the window fits when nothing waits");
   check(m.widened > 100 && m.wrapped > 100 && m.adopted > 100,
         "the window was widened, wrapped and adopted");
+  check(m.moved > 10, "results that did not fit began elsewhere");
   munmap(m.base, BYTES);
 }
 
@@ -195,8 +200,30 @@ static void empty_results_take_no_room(void) {
   free(base);
 }
 
+static void warm_memory_is_used_again(void) {
+  enum { SIZE = 1 << 15 };
+  Window w;
+  Buf b;
+  uint8_t *base = aligned_alloc(1 << 16, BYTES);
+  if (base == NULL)
+    abort();
+  window_init(&w, base, BYTES, SOFT);
+  for (size_t i = 0; i < 3; i++)
+    commit_bytes(&w, SIZE);
+  check(w.block[2].at == 2 * SIZE, "results lie side by side");
+  window_free(&w, 2);
+  window_open(&w, &b);
+  check(b.base == base, "below there is room for two: taken first");
+  check(buf_reserve(&b, 3 * SIZE) != 0, "but not for three");
+  check(window_move(&w, &b) && b.base == base + 3 * SIZE, "above there is");
+  check(buf_reserve(&b, 3 * SIZE) == 0, "they fit");
+  check(!window_move(&w, &b), "there is no third place");
+  free(base);
+}
+
 int main(void) {
   results_wait_unharmed();
   empty_results_take_no_room();
+  warm_memory_is_used_again();
   return report();
 }
