@@ -35,27 +35,28 @@ static uint64_t divide_up(uint64_t n, uint64_t by) {
 
 /* What one worker runs at most in its life bounds a chunk as well. */
 static uint32_t chunk_items(const Job *j) {
+  const Flow *f = j->flow;
   uint64_t n = 1, workers = pool_size(j->box->pool);
-  bool known = j->total != UINT64_MAX;
-  uint64_t left = known ? j->total - j->fed : UINT64_MAX;
-  if (j->chunksize > 0)
-    n = j->chunksize;
-  else if (j->ns_per_item > 0)
-    n = (uint64_t)(TARGET_NS / j->ns_per_item);
+  bool known = f->total != UINT64_MAX;
+  uint64_t left = known ? f->total - j->fed : UINT64_MAX;
+  if (f->chunksize > 0)
+    n = f->chunksize;
+  else if (f->ns_per_item > 0)
+    n = (uint64_t)(TARGET_NS / f->ns_per_item);
   else if (j->async && known)
-    n = divide_up(j->total, workers * ASYNC_PARTS);
-  if (j->chunksize == 0 && known && n > divide_up(left, PER_WORKER * workers))
+    n = divide_up(f->total, workers * ASYNC_PARTS);
+  if (f->chunksize == 0 && known && n > divide_up(left, PER_WORKER * workers))
     n = divide_up(left, PER_WORKER * workers);
-  uint64_t most = j->chunksize == 0 ? pool_max_items(j->box->pool) : 0;
+  uint64_t most = f->chunksize == 0 ? pool_max_items(j->box->pool) : 0;
   if (most > 0 && n > most)
     n = most;
-  if (j->window > 0 && n > j->window)
-    n = j->window;
-  if (j->chunksize == 0 && n > MOST_IN_CHUNK)
+  if (f->window > 0 && n > f->window)
+    n = f->window;
+  if (f->chunksize == 0 && n > MOST_IN_CHUNK)
     n = MOST_IN_CHUNK;
-  double most_bytes = (double)j->window_bytes / (double)(2 * workers);
-  if (j->kind >= JOB_ORDERED && (double)n * j->result_bytes > most_bytes)
-    n = (uint64_t)(most_bytes / j->result_bytes);
+  double most_bytes = (double)f->window_bytes / (double)(2 * workers);
+  if (j->kind >= JOB_ORDERED && (double)n * f->result_bytes > most_bytes)
+    n = (uint64_t)(most_bytes / f->result_bytes);
   return n < 1 ? 1 : (uint32_t)n;
 }
 
@@ -63,53 +64,57 @@ static uint32_t chunk_items(const Job *j) {
 ** large; and where travelling is most of the time, little is read ahead of busy
 ** workers, so that it stays in the processors' caches. */
 static uint64_t auto_bytes(const Job *j, uint64_t ahead, uint32_t chunk) {
+  const Flow *f = j->flow;
   if (ahead <= chunk)
     return UINT64_MAX;
   bool busy = ahead > (uint64_t)chunk * pool_size(j->box->pool);
-  return busy && j->ns_per_item * chunk < TARGET_NS ? WARM_BYTES
-                                                    : j->window_bytes;
+  return busy && f->ns_per_item * chunk < TARGET_NS ? WARM_BYTES
+                                                    : f->window_bytes;
 }
 
 /* Counts what is in flight, waits to be taken, and is likely to come. */
 static bool has_bytes_left(const Job *j, uint64_t ahead, uint32_t chunk) {
-  uint64_t most = j->auto_bytes ? auto_bytes(j, ahead, chunk) : j->window_bytes;
+  const Flow *f = j->flow;
+  uint64_t most = f->auto_bytes ? auto_bytes(j, ahead, chunk) : f->window_bytes;
   if (j->kind < JOB_ORDERED)
     return j->bytes < most;
-  double coming = j->result_bytes * (double)(j->fed - j->settled + chunk);
+  double coming = f->result_bytes * (double)(j->fed - j->settled + chunk);
   return (double)j->bytes + coming <= (double)most;
 }
 
 /* Items an iterator reads ahead when nobody says: some chunks for each worker,
 ** or more when items are so fast that it is only a moment's work. */
 static uint64_t auto_window(const Job *j, uint32_t chunk) {
+  const Flow *f = j->flow;
   static const double moment_ns = 5e6;
   uint64_t workers = pool_size(j->box->pool);
   uint64_t least = AUTO_WINDOW * workers * chunk, most = MOST_IN_CHUNK;
-  if (j->ns_per_item <= 0 || least >= most)
+  if (f->ns_per_item <= 0 || least >= most)
     return least;
-  double items = moment_ns * (double)workers / j->ns_per_item;
+  double items = moment_ns * (double)workers / f->ns_per_item;
   uint64_t n = items < (double)most ? (uint64_t)items : most;
   return n > least ? n : least;
 }
 
 static bool wants_more(const Job *j, uint32_t chunk) {
+  const Flow *f = j->flow;
   uint64_t workers = pool_size(j->box->pool);
-  uint64_t ahead = j->fed - (j->kind >= JOB_ORDERED ? j->taken : j->settled);
+  uint64_t ahead = j->fed - (j->kind >= JOB_ORDERED ? f->taken : j->settled);
   if (j->exhausted || j->drafting || j->dropped)
     return false;
   if (ahead == 0)
     return true;
   if (!has_bytes_left(j, ahead, chunk))
     return false;
-  if (j->ns_per_item == 0 && !j->async && j->chunks >= PER_WORKER * workers)
+  if (f->ns_per_item == 0 && !j->async && j->chunks >= PER_WORKER * workers)
     return false; /* first see what an item is like */
-  if (j->window > 0)
-    return ahead + chunk <= j->window;
-  if (j->async && j->total != UINT64_MAX)
+  if (f->window > 0)
+    return ahead + chunk <= f->window;
+  if (j->async && f->total != UINT64_MAX)
     return true;
   if (j->kind >= JOB_ORDERED)
     return ahead + chunk <= auto_window(j, chunk);
-  if (j->chunksize > 0)
+  if (f->chunksize > 0)
     return j->chunks < BURST || j->chunks < 4 * workers;
   return j->chunks < PER_WORKER * workers + 2;
 }
@@ -140,7 +145,7 @@ static int pull_call(lua_State *L, Fill *f, int source) {
 }
 
 static int pull_element(lua_State *L, const Job *j, int source) {
-  if (j->fed >= j->total)
+  if (j->fed >= j->flow->total)
     return -1;
   lua_rawgeti(L, source, (lua_Integer)j->fed + 1);
   return 1;
@@ -186,7 +191,7 @@ static void push_encode_error(lua_State *L, Job *j, const CodecError *err,
 }
 
 bool job_put(lua_State *L, Job *j, int n) {
-  Buf *b = &j->draft.buf;
+  Buf *b = &j->flow->draft.buf;
   size_t mark = b->len;
   if (n == 1 && frame_put(b, n) == 0 && scalar_put_number(L, b)) {
     lua_pop(L, 1);
@@ -211,14 +216,14 @@ bool job_put(lua_State *L, Job *j, int n) {
 
 void job_submit(lua_State *L, Job *j, uint64_t first, uint32_t n) {
   if (n == 0) {
-    pool_drop(j->box->pool, &j->draft);
+    pool_drop(j->box->pool, &j->flow->draft);
     return;
   }
-  uint64_t bytes = j->draft.buf.len;
+  uint64_t bytes = j->flow->draft.buf.len;
   Chunk c = {.job = j->id, .first = first, .count = n, .attempt = 1};
   c.stops = j->kind == JOB_MAP && !j->keep;
   c.fn = j->fn;
-  if (pool_submit(j->box->pool, &j->draft, c) != 0) {
+  if (pool_submit(j->box->pool, &j->flow->draft, c) != 0) {
     j->fed -= n;
     luaL_error(L, "cannot submit: %s", strerror(errno));
   }
@@ -240,7 +245,7 @@ static void fill(lua_State *L, Fill *f) {
   int source = lua_gettop(L);
   bool listed = lua_istable(L, source);
   while (f->got < f->most && !f->refused &&
-         j->draft.buf.len < j->window_bytes) {
+         j->flow->draft.buf.len < j->flow->window_bytes) {
     int n = listed ? pull_element(L, j, source) : pull_call(L, f, source);
     j->exhausted |= n < 0;
     if (n < 0 || j->dropped)
@@ -252,7 +257,7 @@ static void fill(lua_State *L, Fill *f) {
       f->refused = !job_put(L, j, n);
     f->got += !f->refused;
   }
-  if (listed && j->fed >= j->total)
+  if (listed && j->fed >= j->flow->total)
     j->exhausted = true;
 }
 
@@ -302,13 +307,13 @@ static void feed_chunk(lua_State *L, int job, uint32_t n) {
   uint64_t first = j->fed + 1;
   Fill f = {.job = j, .most = n};
   luaL_checkstack(L, LUA_MINSTACK, "pool input");
-  if (pool_begin(j->box->pool, &j->draft, guess_bytes(L, j, job, n)) != 0)
+  if (pool_begin(j->box->pool, &j->flow->draft, guess_bytes(L, j, job, n)) != 0)
     luaL_error(L, "cannot submit: %s", strerror(errno));
   j->drafting = true;
   fill_draft(L, job, &f);
   j->drafting = false;
   if (j->dropped || pool_state(j->box->pool) > POOL_CLOSED) {
-    pool_drop(j->box->pool, &j->draft); /* the input ended job or pool */
+    pool_drop(j->box->pool, &j->flow->draft); /* the input ended job or pool */
     j->fed -= f.got;
     lua_settop(L, top);
     return;
@@ -349,9 +354,9 @@ bool job_feed(lua_State *L, int job) {
 void job_link(Job *j) {
   Job **at = &j->box->feeding;
   while (*at != NULL)
-    at = &(*at)->next_feeding;
+    at = &(*at)->flow->next_feeding;
   *at = j;
-  j->next_feeding = NULL;
+  j->flow->next_feeding = NULL;
   j->linked = true;
 }
 
@@ -360,7 +365,7 @@ void job_unlink(Job *j) {
     return;
   Job **at = &j->box->feeding;
   while (*at != j)
-    at = &(*at)->next_feeding;
-  *at = j->next_feeding;
+    at = &(*at)->flow->next_feeding;
+  *at = j->flow->next_feeding;
   j->linked = false;
 }

@@ -236,7 +236,7 @@ bool job_push_error(lua_State *L, int job) {
   }
   if (j->failed > 0 && !j->keep) {
     lua_getiuservalue(L, job, JOB_ERRORS);
-    lua_rawgeti(L, -1, (lua_Integer)j->lowest_failed);
+    lua_rawgeti(L, -1, (lua_Integer)j->flow->lowest_failed);
     lua_remove(L, -2);
     return true;
   }
@@ -323,8 +323,8 @@ static void keep_error(lua_State *L, int job, uint64_t index) {
 void job_fail(lua_State *L, int job, uint64_t index) {
   Job *j = lua_touserdata(L, job);
   keep_error(L, job, index);
-  if (!j->bare && (j->failed == 0 || index < j->lowest_failed))
-    j->lowest_failed = index;
+  if (!j->bare && (j->failed == 0 || index < j->flow->lowest_failed))
+    j->flow->lowest_failed = index;
   j->failed++;
   j->settled++;
   if (j->kind >= JOB_ORDERED) {
@@ -340,9 +340,9 @@ void job_push_column(lua_State *L, int results, int k) {
   if (lua_rawgeti(L, results, k) == LUA_TTABLE)
     return;
   const Job *j = lua_touserdata(L, results - 1);
-  bool presize = j->total < 1 << 26; /* and known */
+  bool presize = j->flow->total < 1 << 26; /* and known */
   lua_pop(L, 1);
-  lua_createtable(L, presize ? (int)j->total : 0, 0);
+  lua_createtable(L, presize ? (int)j->flow->total : 0, 0);
   lua_pushvalue(L, -1);
   lua_rawseti(L, results, k);
 }
@@ -453,18 +453,19 @@ static void fail_decoding(lua_State *L, int job, Settling *s, int error) {
 /* ---- blocks ---- */
 
 static void queue_block(Job *j, Block *b) {
-  Block **at = j->kind == JOB_ORDERED ? &j->first : j->last;
-  if (j->kind == JOB_ORDERED && j->first != NULL) {
-    Block *newest = (Block *)(void *)((char *)j->last - offsetof(Block, next));
+  Block **at = j->kind == JOB_ORDERED ? &j->flow->first : j->flow->last;
+  if (j->kind == JOB_ORDERED && j->flow->first != NULL) {
+    Block *newest =
+        (Block *)(void *)((char *)j->flow->last - offsetof(Block, next));
     if (newest->first < b->first)
-      at = j->last;
+      at = j->flow->last;
   }
   while (*at != NULL && (*at)->first < b->first)
     at = &(*at)->next;
   b->next = *at;
   *at = b;
   if (b->next == NULL)
-    j->last = &b->next;
+    j->flow->last = &b->next;
 }
 
 static Block *new_block(lua_State *L, const Finished *f, size_t size) {
@@ -535,9 +536,11 @@ static void measure(Job *j, const Finished *f) {
   if (f->result.finished == 0)
     return;
   double now = (double)f->busy_ns / f->result.finished;
-  j->ns_per_item = j->ns_per_item > 0 ? (j->ns_per_item + now) / 2 : now;
+  j->flow->ns_per_item =
+      j->flow->ns_per_item > 0 ? (j->flow->ns_per_item + now) / 2 : now;
   now = (double)f->result.size / f->result.finished;
-  j->result_bytes = j->result_bytes > 0 ? (j->result_bytes + now) / 2 : now;
+  j->flow->result_bytes =
+      j->flow->result_bytes > 0 ? (j->flow->result_bytes + now) / 2 : now;
 }
 
 /* How many items of the chunk are settled, and what becomes of the rest. */
@@ -566,8 +569,8 @@ static uint32_t judge(lua_State *L, int job, Job *j, const Finished *f,
 static void report_progress(lua_State *L, int job) {
   const Job *j = lua_touserdata(L, job);
   lua_pushinteger(L, (lua_Integer)j->settled);
-  if (j->total != UINT64_MAX || j->exhausted)
-    lua_pushinteger(L, (lua_Integer)(j->exhausted ? j->fed : j->total));
+  if (j->flow->total != UINT64_MAX || j->exhausted)
+    lua_pushinteger(L, (lua_Integer)(j->exhausted ? j->fed : j->flow->total));
   else
     lua_pushnil(L);
   call_hook(L, job, "progress", 2);

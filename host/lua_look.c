@@ -26,8 +26,8 @@ static void push_job_view(lua_State *L) {
   set_integer(L, "done", (lua_Integer)j->settled);
   if (j->exhausted)
     set_integer(L, "total", (lua_Integer)j->fed);
-  else if (j->total != UINT64_MAX)
-    set_integer(L, "total", (lua_Integer)j->total);
+  else if (j->flow->total != UINT64_MAX)
+    set_integer(L, "total", (lua_Integer)j->flow->total);
 }
 
 /* The views of a list of jobs, added to the table on top. */

@@ -61,7 +61,7 @@ int pool_push_job(lua_State *L, int idx, uint64_t id) {
 static Job *feeding_after(const PoolBox *box, uint64_t id) {
   Job *j = box->feeding;
   while (j != NULL && j->id <= id)
-    j = j->next_feeding;
+    j = j->flow->next_feeding;
   return j;
 }
 
@@ -274,7 +274,7 @@ static int m_terminate(lua_State *L) {
 static void cut_iterators(lua_State *L, PoolBox *box) {
   Job *next;
   for (Job *j = box->feeding; j != NULL; j = next) {
-    next = j->next_feeding;
+    next = j->flow->next_feeding;
     if (j->kind < JOB_ORDERED || j->drafting)
       continue;
     job_unlink(j);

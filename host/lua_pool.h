@@ -73,26 +73,8 @@ typedef struct Block {
   uint8_t bytes[];
 } Block;
 
-struct Job {
-  PoolBox *box;
-  Definition *fn;
-  uint64_t id;
-  JobKind kind;
-  int values; /* apply: so many results */
-  uint32_t retries;
-  bool bare;  /* an apply of little: it has no more than this half */
-  bool star;  /* items are sequences to unpack */
-  bool keep;  /* on_error = "keep" */
-  bool async; /* nobody is waiting: feed it all */
-  bool exhausted, drafting, linked;
-  bool dropped; /* failed: nothing more is begun */
-  bool done;
-  bool cut_short; /* the pool ended before its input did */
-  bool hooked;    /* has JOB_HOOKS */
-  bool fatal;     /* has JOB_FATAL */
-  uint64_t fed, settled, failed;
-  uint64_t chunks, bytes; /* in flight or waiting to be taken */
-  /* the other half */
+/* What flows into a job and out of it. */
+typedef struct Flow {
   uint64_t lowest_failed;
   Job *next_feeding;
   uint32_t chunksize; /* 0: by measured time */
@@ -107,6 +89,28 @@ struct Job {
   Draft draft;
   Block *first, **last;
   Block *spared; /* given up while they were decoded */
+} Flow;
+
+struct Job {
+  PoolBox *box;
+  Definition *fn;
+  uint64_t id;
+  JobKind kind;
+  int values; /* apply: so many results */
+  uint32_t retries;
+  bool bare;  /* an apply of little: it has no flow */
+  bool star;  /* items are sequences to unpack */
+  bool keep;  /* on_error = "keep" */
+  bool async; /* nobody is waiting: feed it all */
+  bool exhausted, drafting, linked;
+  bool dropped; /* failed: nothing more is begun */
+  bool done;
+  bool cut_short; /* the pool ended before its input did */
+  bool hooked;    /* has JOB_HOOKS */
+  bool fatal;     /* has JOB_FATAL */
+  uint64_t fed, settled, failed;
+  uint64_t chunks, bytes; /* in flight or waiting to be taken */
+  Flow flow[];            /* one, if it is not bare */
 };
 
 /* User values of a job. A bare one has its pool, and then its result there. */

@@ -27,7 +27,7 @@ Job *new_job(lua_State *L, JobKind kind, int values, int type) {
   PoolBox *box = lua_touserdata(L, 1);
   bool iterates = kind >= JOB_ORDERED;
   bool bare = values == JOB_BARE;
-  size_t bytes = bare ? offsetof(Job, lowest_failed) : sizeof(Job);
+  size_t bytes = sizeof(Job) + (bare ? 0 : sizeof(Flow));
   Job *j = memset(lua_newuserdatauv(L, bytes, values), 0, bytes);
   int job = lua_gettop(L);
   j->box = box;
@@ -35,8 +35,8 @@ Job *new_job(lua_State *L, JobKind kind, int values, int type) {
   j->bare = bare;
   j->id = new_id(L, box, kind);
   if (!bare) {
-    j->total = UINT64_MAX;
-    j->last = &j->first;
+    j->flow->total = UINT64_MAX;
+    j->flow->last = &j->flow->first;
   }
   if (type != 0)
     lua_pushvalue(L, type);
@@ -55,28 +55,28 @@ Job *new_job(lua_State *L, JobKind kind, int values, int type) {
 /* A hook of the decoder may end the pool, or go on with the iterator: the
 ** bytes that it is called from stay. */
 static void drop_block(Job *j) {
-  Block *b = j->first;
-  j->first = b->next;
-  if (j->first == NULL)
-    j->last = &j->first;
+  Block *b = j->flow->first;
+  j->flow->first = b->next;
+  if (j->flow->first == NULL)
+    j->flow->last = &j->flow->first;
   j->bytes -= b->size < j->bytes ? b->size : j->bytes;
   if (!b->read) {
     free(b);
     return;
   }
-  b->next = j->spared;
-  j->spared = b;
+  b->next = j->flow->spared;
+  j->flow->spared = b;
 }
 
 void job_free_blocks(Job *j) {
-  while (!j->bare && j->first != NULL)
+  while (!j->bare && j->flow->first != NULL)
     drop_block(j);
 }
 
 static void free_spared(Job *j) {
-  for (Block *next; j->spared != NULL; j->spared = next) {
-    next = j->spared->next;
-    free(j->spared);
+  for (Block *next; j->flow->spared != NULL; j->flow->spared = next) {
+    next = j->flow->spared->next;
+    free(j->flow->spared);
   }
 }
 
@@ -84,8 +84,9 @@ static void drop(Job *j) {
   Pool *pool = j->box->pool;
   job_free_blocks(j);
   job_unlink(j);
-  if (pool != NULL && !j->bare && j->draft.buf.base != NULL && !j->drafting)
-    pool_drop(pool, &j->draft);
+  if (pool != NULL && !j->bare && j->flow->draft.buf.base != NULL &&
+      !j->drafting)
+    pool_drop(pool, &j->flow->draft);
   if (pool != NULL && j->fn != NULL) {
     pool_revoke(pool, j->id);
     pool_undefine(pool, j->fn);
@@ -132,7 +133,7 @@ static uint32_t enough(const Job *j, double moment_ns) {
   if (j->bare)
     return 1;
   double workers = pool_size(j->box->pool);
-  double chunk_ns = j->ns_per_item * (double)(j->fed - j->settled) /
+  double chunk_ns = j->flow->ns_per_item * (double)(j->fed - j->settled) /
                     (double)(j->chunks > 0 ? j->chunks : 1);
   double n = chunk_ns > 0 ? moment_ns * workers / chunk_ns : 1;
   double most = (double)(j->exhausted ? j->chunks : j->chunks / 2);
@@ -231,9 +232,9 @@ static int m__tostring(lua_State *L) {
 /* ---- imap's iterator ---- */
 
 Block *job_ready_block(const Job *j) {
-  Block *b = j->first;
+  Block *b = j->flow->first;
   if (b != NULL && j->kind == JOB_ORDERED &&
-      b->first + b->taken != j->taken + 1)
+      b->first + b->taken != j->flow->taken + 1)
     return NULL;
   return b;
 }
@@ -265,18 +266,18 @@ static int take_values(lua_State *L, const Block *b, uint64_t index,
 
 /* i, values ... or, for a failed item, i, nil, err (kept) or a raise. */
 static int take(lua_State *L, Job *j, Block *b) {
-  uint64_t index = b->first + b->taken, before = j->taken;
+  uint64_t index = b->first + b->taken, before = j->flow->taken;
   bool was_read = b->read;
   size_t used = 0;
   lua_pushinteger(L, (lua_Integer)index);
   b->read = true;
   int n = take_values(L, b, index, &used); /* raising, it has taken nothing */
-  if (j->taken != before)
+  if (j->flow->taken != before)
     return luaL_error(L, "the iterator was used while its result was made");
-  j->taken++;
+  j->flow->taken++;
   b->read = was_read;
   b->at += used;
-  if (++b->taken == b->count && j->first == b)
+  if (++b->taken == b->count && j->flow->first == b)
     drop_block(j);
   if (n >= 0)
     return n + 1;
@@ -303,7 +304,7 @@ static bool is_well_fed(Job *j, const Block *b) {
   if (b->taken + 1 < b->count)
     return true;
   return j->box->pool != NULL && j->chunks > 2 * pool_size(j->box->pool) &&
-         ++j->unpumped < MOST_UNPUMPED;
+         ++j->flow->unpumped < MOST_UNPUMPED;
 }
 
 static int iterator_next(lua_State *L, uint64_t deadline) {
@@ -312,7 +313,7 @@ static int iterator_next(lua_State *L, uint64_t deadline) {
   lua_settop(L, 1);
   if ((b = job_ready_block(j)) != NULL && is_well_fed(j, b))
     return take(L, j, b);
-  j->unpumped = 0;
+  j->flow->unpumped = 0;
   if (j->box->pool != NULL && !j->done) {
     lua_getiuservalue(L, 1, JOB_POOL);
     pool_pump_for(L, 2, j);

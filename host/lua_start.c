@@ -187,8 +187,9 @@ static void submit_item(lua_State *L, PoolBox *box, int args, int kwargs) {
   Job *j = lua_touserdata(L, job);
   j->exhausted = true;
   int n = push_arguments(L, args, kwargs);
-  if (n < 0 || (pool_begin(box->pool, &j->draft, string_bytes(L, n)) != 0 &&
-                errno != EFBIG)) {
+  if (n < 0 ||
+      (pool_begin(box->pool, &j->flow->draft, string_bytes(L, n)) != 0 &&
+       errno != EFBIG)) {
     const char *why = n < 0 ? "too many arguments" : strerror(errno);
     job_abandon(L, job);
     luaL_error(L, n < 0 ? "%s" : "cannot submit: %s", why);
@@ -380,15 +381,16 @@ int core_map(lua_State *L) {
   Definition *fn = check_function(L, box, FN);
   JobKind kind = (JobKind)option(L, OPTS, "kind", JOB_MAP);
   Job *j = new_job(L, kind, JOB_VALUES, 0);
+  Flow *f = j->flow;
   set_function(L, JOB, fn);
-  j->total = (uint64_t)option(L, OPTS, "total", -1);
-  j->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
+  f->total = (uint64_t)option(L, OPTS, "total", -1);
+  f->chunksize = (uint32_t)option(L, OPTS, "chunksize", 0);
   j->retries = (uint32_t)option(L, OPTS, "retries", box->retries);
-  j->window = (uint64_t)option(L, OPTS, "window", 0);
-  j->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 0);
-  j->auto_bytes = j->window_bytes == 0;
-  if (j->auto_bytes)
-    j->window_bytes = POOL_WINDOW_BYTES;
+  f->window = (uint64_t)option(L, OPTS, "window", 0);
+  f->window_bytes = (uint64_t)option(L, OPTS, "window_bytes", 0);
+  f->auto_bytes = f->window_bytes == 0;
+  if (f->auto_bytes)
+    f->window_bytes = POOL_WINDOW_BYTES;
   j->star = flag(L, OPTS, "star");
   j->keep = flag(L, OPTS, "keep");
   j->async = flag(L, OPTS, "async");
