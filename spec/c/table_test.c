@@ -414,7 +414,7 @@ static uint32_t asleep_after(Table *t, uint32_t n) {
 static void nobody_is_woken_while_it_holds(void) {
   enum { SLEEPERS = 8, PROCESSORS = 2, LARGE = 1 << 16 };
   Table t;
-  uint32_t slot;
+  uint32_t slot = 0;
   new_table(&t, SLEEPERS);
   table_set_cpus(&t, PROCESSORS);
   check(asleep_after(&t, 3) == SLEEPERS - 3, "each task wakes a sleeper");
