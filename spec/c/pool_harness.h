@@ -34,6 +34,7 @@ typedef struct Page {
   _Atomic int pid[MOST_WORKERS], parent[MOST_WORKERS]; /* workers' own */
   _Atomic int nursery;
   _Atomic uint32_t gate;     /* items with `waits` end when it is not 0 */
+  _Atomic uint32_t held;     /* replacements wait at their start */
   _Atomic uint32_t over;     /* the killer ends */
   _Atomic uint32_t mean_us;  /* between two kills, 0: none */
   _Atomic uint32_t sup_kill; /* 1: kill the supervisor, once */
@@ -141,7 +142,8 @@ static inline void run_item(Runner *r, const Item *item, Buf *out) {
   if (item->waits)
     while (atomic_load(&page->gate) == 0)
       sys_sleep_ns(100000);
-  spin_ns(item->spin_us * (uint64_t)1000);
+  if (item->spin_us > 0)
+    spin_ns(item->spin_us * (uint64_t)1000);
   put_result(r, out, item);
   atomic_fetch_add(&page->finished, 1);
 }
