@@ -9,6 +9,10 @@
 #   make lint            luacheck, clang-format, warnings of gcc and clang
 #   make fuzz            libFuzzer on the decoder (FUZZ_RUNS=10000000)
 #   make stress          pools whose processes are killed (KILLS=100000)
+#   make steps           a worker killed after each instruction (STEP=1)
+#   make faults          operations that lose each allocation in turn
+#   make tsan            the slot table among threads (TASKS=1000000)
+#   make model           who is woken for a task, all there is (needs spin)
 #   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
 #   make dist            tidepool-VERSION.tar.gz, of HEAD if this is a checkout
@@ -28,6 +32,9 @@ TREE = $(firstword $(wildcard /usr/include /usr/share))
 SPEC = $(sort $(wildcard spec/*_spec.lua spec/*/*_spec.lua))
 FUZZ_RUNS = 10000000
 KILLS = 100000
+STEP = 1
+TASKS = 1000000
+MODEL = -DTASKS=2 -DSHORT=0 -DKILLS=1
 LUA_LINK = static
 LUA = lua5.4
 EMBED = scripts/build/embed.lua
@@ -48,6 +55,7 @@ LIBS = $($(LUA_LINK)_LIBS) -lm -ldl
 host_FLAGS = $(CFLAGS) $(HARD)
 so_FLAGS = $(CFLAGS) $(HARD) -fPIC -fno-semantic-interposition
 asan_FLAGS = -O1 -g -fno-omit-frame-pointer $(SANITIZE)
+tsan_FLAGS = -O1 -g -fsanitize=thread
 LINK = -Wl,-z,relro,-z,now $(LDFLAGS)
 
 MODULES = $(wildcard lua/tidepool/*.lua)
@@ -61,6 +69,8 @@ WORKER = supervisor.o worker.o table.o window.o task.o state.o alloc.o \
 OBJECTS = embed.o $(PROGRAM) $(filter-out $(PROGRAM) $(WORKER),\
   $(patsubst host/%.c,%.o,$(wildcard host/*.c))) $(WORKER)
 CTESTS = $(patsubst spec/c/%.c,%,$(wildcard spec/c/*_test.c))
+# Not those that step through what a sanitizer adds, or have one of their own.
+ASAN_CTESTS = $(filter-out step_test race_test,$(CTESTS))
 RUN = spec/support/run
 SCRIPTS = $(wildcard scripts/*.lua)
 NAME = tidepool-$(VERSION)
@@ -93,10 +103,13 @@ build/$(1)/embed.o: build/embed.c
 build/$(1)/tests.a: $$(addprefix build/$(1)/,$$(filter-out $$(PROGRAM),$$(OBJECTS)))
 	rm -f $$@ && ar rcs $$@ $$^
 build/$(1)/%_test: spec/c/%_test.c build/$(1)/tests.a
-	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -o $$@ $$(filter %.c %.a,$$^) $$(LIBS)
+	$$(CC) $$(CPPFLAGS_ALL) $$(WARN) $$($(1)_FLAGS) -MMD -MP -pthread $$(LINK) -o $$@ $$(filter %.c %.a,$$^) $$(LIBS)
 -include $$(wildcard build/$(1)/*.d)
 endef
 $(foreach f,host so asan,$(eval $(call flavour,$f)))
+
+build/host/fault_test build/asan/fault_test: LINK += -Wl,--wrap=malloc \
+  -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=alloc_for_lua
 
 tidepool: $(addprefix build/host/,$(OBJECTS))
 	$(CC) $(host_FLAGS) $(LINK) -o $@ $^ $(LIBS)
@@ -104,6 +117,13 @@ build/asan/tidepool: $(addprefix build/asan/,$(OBJECTS))
 	$(CC) $(asan_FLAGS) -o $@ $^ $(LIBS)
 tidepool.so: $(addprefix build/so/,$(filter-out $(PROGRAM),$(OBJECTS)))
 	$(CC) $(so_FLAGS) -shared -Wl,-Bsymbolic $(LINK) -o $@ $^ -lm -ldl
+
+# Old ones of this sanitizer know no random addresses as wide as today's.
+FIXED = $$(setarch -R true 2>/dev/null && echo setarch -R)
+build/tsan/race_test: spec/c/race_test.c $(wildcard host/*.h) \
+  $(patsubst %,host/%.c,table window worker buf sys)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(WARN) $(tsan_FLAGS) -o $@ $(filter %.c,$^) -pthread
 
 # The specs' pseudo terminal.
 build/pty: spec/support/pty.c
@@ -129,15 +149,15 @@ stages = @mkdir -p build && : > build/counts; $(MAKE) --no-print-directory $(1) 
   { echo "FAILED: $$s broke off"; echo "0 1" >> build/counts; }; done; \
   $(RUN) total; }
 test: setup-test
-	$(call stages,all asan-build $(CTESTS:%=build/host/%),\
-	  run-host run-lua run-ctest run-asan)
+	$(call stages,all asan-build build/tsan/race_test $(CTESTS:%=build/host/%),\
+	  run-host run-lua run-ctest run-tsan run-asan)
 spec: setup-test
 	$(call stages,all,run-host run-lua)
 ctest: setup-test
 	$(call stages,$(CTESTS:%=build/host/%),run-ctest)
 asan: setup-test
 	$(call stages,all asan-build,run-asan)
-asan-build: build/asan/tidepool $(CTESTS:%=build/asan/%)
+asan-build: build/asan/tidepool $(ASAN_CTESTS:%=build/asan/%)
 
 run-host:
 	@$(RUN) specs host ./tidepool $(SPEC)
@@ -145,8 +165,10 @@ run-lua:
 	@LUA_CPATH='./?.so;;' $(RUN) specs lua5.4 lua5.4 $(SPEC)
 run-ctest:
 	@$(RUN) ctests host $(CTESTS:%=build/host/%)
+run-tsan:
+	@$(FIXED) $(RUN) ctests tsan build/tsan/race_test
 run-asan:
-	@$(RUN) ctests asan $(CTESTS:%=build/asan/%)
+	@$(RUN) ctests asan $(ASAN_CTESTS:%=build/asan/%)
 	@TIDEPOOL_BIN=build/asan/tidepool \
 	  $(RUN) specs asan build/asan/tidepool $(SPEC)
 
@@ -176,6 +198,17 @@ fuzz: build/fuzz/decode_fuzz
 
 stress: build/host/pool_stress_test
 	nice $< $(KILLS)
+steps: build/host/step_test
+	nice $< $(STEP)
+faults: build/asan/fault_test
+	ASAN_OPTIONS=allocator_may_return_null=1 nice $< 1
+tsan: build/tsan/race_test
+	$(FIXED) nice $< $(TASKS)
+model:
+	@mkdir -p build/model
+	cd build/model && spin -a $(MODEL) ../../spec/model/wake.pml && \
+	  $(CC) -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c && \
+	  nice ./pan -m1000000 >report && cat report && grep -q 'errors: 0' report
 
 bench: all
 	@./tidepool scripts/bench/bench.lua $(CASE) $(NAME:%=--name %)
@@ -214,7 +247,7 @@ dist:
 	else tar -czf $(DIST) --transform='s,^,$(NAME)/,' $(SOURCES); fi
 
 .PHONY: all help setup setup-test setup-lint run test spec ctest asan lint \
-  fuzz stress bench bench-codec install uninstall clean dist install-module \
-  asan-build run-host run-lua run-ctest run-asan
+  fuzz stress steps faults tsan model bench bench-codec install uninstall \
+  clean dist install-module asan-build run-host run-lua run-ctest run-tsan run-asan
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -508,7 +508,7 @@ static void take_results(const Table *t, Completion *c) {
   const Slot *s = &t->slot[c->slot];
   uint32_t progress = atomic_load(&s->progress);
   size_t size = atomic_load(&s->result_bytes);
-  size_t at = s->result_at;
+  size_t at = atomic_load(&s->result_at);
   size_t room = t->shape.window_bytes;
   if (at > room || size > room - at)
     at = size = 0; /* a worker gone wild: its items fail to decode */
@@ -708,6 +708,8 @@ void table_sleep(Table *t, uint32_t me) {
   }
   while (atomic_load(&lane->futex) == 0)
     sys_futex_wait(&lane->futex, 0);
+  if (atomic_load(idle) & bit) /* our waker was late: he meant another sleep */
+    atomic_fetch_and(idle, ~bit);
 }
 
 uint64_t table_collected(const Table *t, uint32_t me) {
@@ -737,7 +739,7 @@ void table_waiting_block(const Table *t, uint32_t me, uint64_t number,
   uint64_t cell = atomic_load(out_cell(t, me, number));
   const Slot *s = &t->slot[slot_of(cell)];
   uint64_t word = atomic_load(&s->word);
-  *at = s->result_at;
+  *at = atomic_load(&s->result_at);
   *bytes = atomic_load(&s->result_bytes);
   bool waits = owner_of(word) == me &&
                generation_of(word) == generation_of(cell) &&

@@ -40,7 +40,8 @@ typedef struct Slot {
   TABLE_LINE _Atomic uint64_t word; /* state:8 | owner:16 | generation:40 */
   /* the owner writes, before DONE: in the line that it has since the claim */
   _Atomic uint64_t result_bytes;
-  uint64_t result_at, busy_ns;
+  _Atomic uint64_t result_at; /* replacements of others look at it as well */
+  uint64_t busy_ns;
   _Atomic uint32_t progress; /* 2 * items finished + 1 while one runs */
   uint32_t pid;
   /* the supervisor writes, before LOST */

@@ -49,7 +49,8 @@ static void adopt_window(Worker *w, const Brief *brief) {
 }
 
 static void set_result_at(Worker *w) {
-  w->slot->result_at = window_offset(&w->window, &w->out);
+  atomic_store_explicit(&w->slot->result_at, window_offset(&w->window, &w->out),
+                        memory_order_release);
 }
 
 /* Nothing fits any more.  While no item is finished the results may begin

@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,7 +328,7 @@ static void blocks_that_wait_are_told(void) {
   new_table(&t, 1);
   submit(&t);
   table_claim(&t, 0, &slot, &generation);
-  t.slot[slot].result_at = 640;
+  atomic_store(&t.slot[slot].result_at, 640);
   atomic_store(&t.slot[slot].result_bytes, 77);
   table_finish(&t, 0, slot, generation);
   table_waiting_block(&t, 0, 0, &at, &bytes);
@@ -479,6 +480,38 @@ static void tasks_in_a_row_are_not_a_switch_each(void) {
   table_free(&t);
 }
 
+static void look_up(int number) {
+  (void)number;
+}
+
+/* Told to wake when it slept again: its waker had cleared the bit of the sleep
+** before. */
+static void a_late_waker_leaves_no_sleeper_behind(void) {
+  Table t;
+  uint32_t slot;
+  uint64_t generation;
+  int status = 1;
+  new_table(&t, 1);
+  pid_t worker = fork();
+  if (worker == 0) {
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = look_up}, NULL);
+    while (!table_claim(&t, 0, &slot, &generation))
+      table_sleep(&t, 0);
+    _exit(atomic_load(t.idle) != 0);
+  }
+  while (atomic_load(t.idle) == 0)
+    sys_sleep_ns(100000);
+  table_hold(&t, true);
+  submit(&t);
+  table_reset_lane(&t, 0);
+  while (waitpid(worker, &status, WNOHANG) == 0) {
+    kill(worker, SIGUSR1);
+    sys_sleep_ns(1000000);
+  }
+  check(status == 0, "who runs a task is not taken for a sleeper");
+  table_free(&t);
+}
+
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
@@ -547,6 +580,7 @@ int main(void) {
   a_quick_task_does_not_wait_for_the_busy();
   nobody_is_woken_while_it_holds();
   tasks_in_a_row_are_not_a_switch_each();
+  a_late_waker_leaves_no_sleeper_behind();
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();
