@@ -507,13 +507,13 @@ static bool queue_string(lua_State *L, int job, const Finished *f) {
   size_t used;
   lua_getiuservalue(L, job, JOB_RESULTS);
   if (push_frame(L, f->result.bytes, f->result.size, &used) == 1) {
+    lua_rawseti(L, top + 1, (lua_Integer)f->chunk.first);
     Block *b = new_block(L, NULL, 0);
     b->first = f->chunk.first;
     b->count = 1;
     b->decoded = true;
     b->size = f->result.size;
     queue_block(j, b);
-    lua_rawseti(L, top + 1, (lua_Integer)b->first);
   }
   bool done = lua_gettop(L) == top + 1;
   lua_settop(L, top);
@@ -576,11 +576,12 @@ static void report_progress(lua_State *L, int job) {
   call_hook(L, job, "progress", 2);
 }
 
-static void give_back(Settling *s, uint32_t used, uint32_t attempt) {
+/* False: there was no memory to keep what is left of it. */
+static bool give_back(Settling *s, uint32_t used, uint32_t attempt) {
   if (s->stage == SETTLING_NOTHING)
-    return;
+    return true;
   s->stage = SETTLING_NOTHING;
-  pool_settle(s->box->pool, &s->finished, used, attempt);
+  return pool_settle(s->box->pool, &s->finished, used, attempt);
 }
 
 /* The pool's list of jobs is at job - 1. */
@@ -603,7 +604,11 @@ static void settle_chunk(lua_State *L, int job, Job *j, Settling *s) {
   uint32_t used = judge(L, job, j, f, &attempt);
   if (used < f->chunk.count)
     j->chunks++;
-  give_back(s, used, attempt);
+  if (!give_back(s, used, attempt)) {
+    lua_pushliteral(L, "not enough memory"); /* Lua always has this one */
+    job_end(L, job);
+    return;
+  }
   if (j->hooked)
     report_progress(L, job);
   check_done(L, job, j, job - 1);
@@ -658,9 +663,7 @@ static int settle_on(lua_State *L) {
   return 0;
 }
 
-/* Without memory: the end of the job whose chunk is held, with the error on
-** top of the stack. Raises it when there is none. */
-static void end_held(lua_State *L, int pool, Settling *s) {
+void job_end_held(lua_State *L, int pool, Settling *s) {
   int error = lua_gettop(L);
   bool held = s->stage != SETTLING_NOTHING;
   give_back(s, s->finished.chunk.count, 1);
@@ -698,7 +701,7 @@ void job_settle_all(lua_State *L, int pool, Settling *s) {
     if (stores)
       lua_copy(L, first + RAISED, first + FAILS);
     else
-      end_held(L, pool, s);
+      job_end_held(L, pool, s);
     lua_settop(L, first + FAILS);
   }
   lua_settop(L, first + LATE);

@@ -79,11 +79,18 @@ static void feed_all(lua_State *L, int idx) {
 }
 
 static void push_broken(lua_State *L, int why) {
-  static const char text[] = "the pool is broken: its workers die at start; "
-                             "the last one ";
-  push_error(L, "lost", lua_pushfstring(L, "%s%s", text, push_end(L, why)));
-  lua_replace(L, -3);
-  lua_pop(L, 1);
+  int top = lua_gettop(L);
+  if (why < 0)
+    lua_pushliteral(L, "the pool is broken: its supervisor died and could not "
+                       "be replaced");
+  else
+    lua_pushfstring(L,
+                    "the pool is broken: its workers die at start; the last "
+                    "one %s",
+                    push_end(L, why));
+  push_error(L, "lost", lua_tostring(L, -1));
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
 }
 
 /* Why nothing runs any more: an error value. */
@@ -143,8 +150,17 @@ bool pool_pump_for(lua_State *L, int idx, const Job *taker) {
   return settled;
 }
 
-/* One chunk, in the caller's state: a frame of its own, so that the runner
-** has an empty stack. */
+/* Serial mode: calls fn(arg), which borrows the caller's state, in a frame of
+** its own, so that the runner has an empty stack. A status of lua_pcall. */
+static int call_serial(lua_State *L, lua_CFunction fn, void *arg) {
+  Runner *before = runner_of(L);
+  lua_pushcfunction(L, fn);
+  lua_pushlightuserdata(L, arg);
+  int status = lua_pcall(L, 1, 0, 0);
+  runner_return(L, before);
+  return status;
+}
+
 typedef struct Serial {
   PoolBox *box;
   Task task;
@@ -156,9 +172,8 @@ static int run_in_frame(lua_State *L) {
   Runner *r = &s->box->runner;
   _Atomic uint32_t cut = 0, progress = 0;
   _Atomic uint64_t bytes = 0;
-  Runner *before = runner_borrow(r, L);
+  runner_borrow(r, L);
   runner_run(r, &s->task, &s->out, (TaskMeter){&cut, &progress, &bytes});
-  runner_return(L, before);
   return 0;
 }
 
@@ -181,17 +196,18 @@ static bool run_serial(lua_State *L, int idx) {
                   .stops = c->stops};
   buf_init(&s.out);
   uint64_t begin_ns = sys_now_ns();
-  lua_pushcfunction(L, run_in_frame);
-  lua_pushlightuserdata(L, &s);
-  lua_call(L, 1, 0);
+  int status = call_serial(L, run_in_frame, &s);
   f->busy_ns = sys_now_ns() - begin_ns;
   f->pid = s.box->pid;
   f->result = (Completion){.state = SLOT_DONE,
                            .bytes = s.out.base,
                            .size = s.out.len,
                            .finished = s.task.finished};
-  job_settle_all(L, idx, &settling);
-  buf_clear(&s.out);
+  f->heap = s.out.base; /* freed when it is settled */
+  if (status == LUA_OK)
+    job_settle_all(L, idx, &settling);
+  else
+    job_end_held(L, idx, &settling);
   return true;
 }
 
@@ -292,18 +308,16 @@ static void cut_iterators(lua_State *L, PoolBox *box) {
 /* At the end of a serial pool: its one worker leaves in an orderly way. */
 static int finish_in_frame(lua_State *L) {
   Runner *r = lua_touserdata(L, 1);
-  Runner *before = runner_borrow(r, L);
+  runner_borrow(r, L);
   runner_finish(r);
-  runner_return(L, before);
   luaL_unref(L, LUA_REGISTRYINDEX, r->finalizer);
   luaL_unref(L, LUA_REGISTRYINDEX, r->functions);
   return 0;
 }
 
 static void finish_serial(lua_State *L, PoolBox *box) {
-  lua_pushcfunction(L, finish_in_frame);
-  lua_pushlightuserdata(L, &box->runner);
-  lua_call(L, 1, 0);
+  if (call_serial(L, finish_in_frame, &box->runner) != LUA_OK)
+    lua_error(L);
 }
 
 /* What later calls say, when shared memory is gone. */
@@ -490,10 +504,9 @@ typedef struct SerialStart {
 
 static int start_in_frame(lua_State *L) {
   SerialStart *s = lua_touserdata(L, 1);
-  Runner *before = runner_borrow(s->runner, L);
+  runner_borrow(s->runner, L);
   runner_start(s->runner, s->spec->options, s->spec->options_bytes,
                &s->failure);
-  runner_return(L, before);
   return 0;
 }
 
@@ -504,9 +517,8 @@ static void start_serial(lua_State *L, PoolBox *box, const PoolSpec *spec) {
   box->runner.items_left = UINT64_MAX;
   box->runner.depth = spec->depth;
   box->runner.most_bytes = SIZE_MAX / 4;
-  lua_pushcfunction(L, start_in_frame);
-  lua_pushlightuserdata(L, &s);
-  lua_call(L, 1, 0);
+  if (call_serial(L, start_in_frame, &s) != LUA_OK)
+    lua_error(L);
   if (s.failure.len == 0)
     return;
   push_frame(L, s.failure.base, s.failure.len, &used);

@@ -197,6 +197,9 @@ void job_submit(lua_State *L, Job *j, uint64_t first, uint32_t n);
 /* All that has finished in the pool at index `pool`, and is given back to it;
 ** first, if it is already begun, what `s` holds. */
 void job_settle_all(lua_State *L, int pool, Settling *s);
+/* Without memory: the end of the job whose chunk is held, with the error on
+** top of the stack. Raises it when there is none. */
+void job_end_held(lua_State *L, int pool, Settling *s);
 /* Item `index` failed with the error object on top of the stack (popped). */
 void job_fail(lua_State *L, int job, uint64_t index);
 void job_check_done(lua_State *L, int job);

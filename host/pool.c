@@ -488,7 +488,7 @@ const uint8_t *pool_arguments(const Pool *p, const Chunk *c) {
   return (c->room > 0 ? p->table.args.base + c->at : c->heap) + c->from;
 }
 
-static void run_rest(Pool *p, Chunk c, uint32_t used, uint32_t attempt) {
+static bool run_rest(Pool *p, Chunk c, uint32_t used, uint32_t attempt) {
   size_t skipped = frame_skip(pool_arguments(p, &c), c.bytes, used);
   c.from += skipped;
   c.bytes -= skipped;
@@ -496,12 +496,14 @@ static void run_rest(Pool *p, Chunk c, uint32_t used, uint32_t attempt) {
   c.count -= used;
   c.attempt = attempt;
   if (put_in_slot(p, &c) || put_in_backlog(p, &c) == 0)
-    return;
+    return true;
   pool_free_chunk(p, &c);
+  return false;
 }
 
-void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt) {
+bool pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt) {
   Chunk c = f->chunk;
+  bool kept = true;
   if (f->heap != NULL) {
     free(f->heap);
   } else if (!pool_is_serial(p)) {
@@ -509,10 +511,11 @@ void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt) {
   }
   p->holding -= !pool_is_serial(p);
   if (used < c.count && p->state < POOL_TERMINATED)
-    run_rest(p, c, used, attempt);
+    kept = run_rest(p, c, used, attempt);
   else
     pool_free_chunk(p, &c);
   flush_backlog(p);
+  return kept;
 }
 
 static uint64_t revoke_waiting(Pool *p, uint64_t job) {
@@ -664,7 +667,8 @@ static bool keep_chunk(Pool *p, uint32_t i) {
   return begun ? keep_orphan(p, i) : keep_waiting(p, c);
 }
 
-static void break_down(Pool *p) {
+static void break_down(Pool *p, int why) {
+  p->broken_why = why;
   p->state = POOL_BROKEN;
   p->ended = true;
 }
@@ -691,7 +695,7 @@ static void restart(Pool *p) {
   for (uint32_t i = 0; i < p->table.n_used && kept; i++)
     kept = keep_chunk(p, i);
   if (!kept) {
-    break_down(p);
+    break_down(p, -1);
     return;
   }
   TableShape shape = p->table.shape;
@@ -699,7 +703,7 @@ static void restart(Pool *p) {
   arena_clear(&p->arena);
   table_free(&p->table);
   if (start(p, shape) != 0 || !keep_definitions(p))
-    break_down(p);
+    break_down(p, -1);
   else
     flush_backlog(p);
 }
@@ -720,7 +724,7 @@ static void hear_supervisor(Pool *p) {
   sys_poll_remove(p->poll_fd, p->supervisor.fd);
   supervisor_close(&p->supervisor);
   if (table_is_broken(&p->table))
-    break_down(p);
+    break_down(p, table_broken_why(&p->table));
   else if (p->state >= POOL_DRAINED)
     p->ended = true;
   else

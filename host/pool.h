@@ -104,8 +104,9 @@ bool pool_next(Pool *p, Finished *f);
 /* Of a chunk that is not settled yet: its `bytes` of items. */
 const uint8_t *pool_arguments(const Pool *p, const Chunk *c);
 /* The first `used` items are settled; what is left runs again, its first
-** item for the `attempt`th time. */
-void pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt);
+** item for the `attempt`th time. False: there was no memory to keep it, and it
+** is gone. */
+bool pool_settle(Pool *p, const Finished *f, uint32_t used, uint32_t attempt);
 /* Takes back all of a job that no worker has begun; number of items. */
 uint64_t pool_revoke(Pool *p, uint64_t job);
 /* What of it is under way may be killed, if it does not end soon. */
@@ -134,8 +135,10 @@ PoolState pool_state(const Pool *p);
 void pool_mark_closed(Pool *p); /* no more work from the user */
 void pool_close(Pool *p);       /* ... and, with nothing outstanding, drained */
 void pool_terminate(Pool *p);
-bool pool_is_ended(const Pool *p);  /* no process of it is left */
-int pool_broken_why(const Pool *p); /* wait status */
+bool pool_is_ended(const Pool *p); /* no process of it is left */
+/* Of the last worker, a wait status; -1: its supervisor could not be replaced
+ */
+int pool_broken_why(const Pool *p);
 /* Frees all but what the user still holds; after the end. */
 void pool_release(Pool *p);
 bool pool_is_released(const Pool *p);

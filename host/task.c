@@ -77,8 +77,7 @@ Runner *runner_new(lua_CFunction module) {
   return NULL;
 }
 
-Runner *runner_borrow(Runner *r, lua_State *L) {
-  Runner *before = runner_of(L);
+void runner_borrow(Runner *r, lua_State *L) {
   r->L = L;
   if (r->functions == 0) {
     lua_pushcfunction(L, prepare);
@@ -86,7 +85,6 @@ Runner *runner_borrow(Runner *r, lua_State *L) {
     lua_call(L, 1, 0);
   }
   enter(L, r);
-  return before;
 }
 
 void runner_return(lua_State *L, Runner *before) {
@@ -99,6 +97,16 @@ Runner *runner_of(lua_State *L) {
   lua_pop(L, 1);
   return r;
 }
+
+typedef struct Run {
+  Runner *runner;
+  Task *task;
+  Buf *out;
+  TaskMeter meter;
+  size_t at, size; /* of the item, in args */
+  enum { DECODING, CALLING, ENCODING } stage;
+  bool failed; /* an item did */
+} Run;
 
 /* ---- failures ---- */
 
@@ -117,7 +125,25 @@ static int put_failure(lua_State *L, Buf *out) {
     }
     if (status == CODEC_OK)
       return 0;
+    errno = status == CODEC_FULL ? errno : ENOMEM;
   }
+  out->len = mark;
+  return -1;
+}
+
+/* The same, when none of it can be made. */
+static int put_out_of_memory(Buf *out) {
+  static const char values[] = "\x45"
+                               "error"
+                               "\x51"
+                               "not enough memory"
+                               "\xf6\xf6"
+                               "\x51"
+                               "not enough memory";
+  size_t mark = out->len;
+  if (frame_put(out, FRAME_FAILURE) == 0 &&
+      buf_append(out, values, sizeof values - 1) == 0)
+    return 0;
   out->len = mark;
   return -1;
 }
@@ -141,6 +167,55 @@ static void explain(lua_State *L, int status, const char *kind,
   lua_pushstring(L, input);
   lua_pushvalue(L, -4); /* kind value message traceback input value */
   lua_remove(L, -5);
+}
+
+typedef struct Failure {
+  Runner *runner;
+  const Run *run; /* or NULL: it does not start */
+  Buf *out;
+  int status;
+  const char *kind;
+} Failure;
+
+static bool widened(Runner *r) {
+  return errno == ENOSPC && r->widen != NULL && r->widen(r) == 0;
+}
+
+/* 1: the Failure, 2: the error. */
+static int tell_all(lua_State *L) {
+  const Failure *f = lua_touserdata(L, 1);
+  const Task *t = f->runner->task;
+  char input[GLIMPSE_ROOM] = "";
+  if (f->run != NULL)
+    glimpse_frame(t->args + f->run->at, t->args_bytes - f->run->at, input,
+                  sizeof input);
+  explain(L, f->status, f->kind, input[0] != '\0' ? input : NULL);
+  while (put_failure(L, f->out) != 0) {
+    if (errno == ENOMEM)
+      return luaL_error(L, "not enough memory");
+    if (widened(f->runner))
+      continue;
+    lua_settop(L, 0); /* not even the failure fits: send a short one */
+    lua_pushstring(L, f->kind);
+    lua_pushliteral(L, "the failure is too large to be sent");
+    lua_settop(L, FAILURE_VALUES);
+    return put_failure(L, f->out) == 0 ? 0 : luaL_error(L, "no room");
+  }
+  return 0;
+}
+
+/* Of the error on top of the stack, popped. False: it cannot be told at all. */
+static bool tell(lua_State *L, Failure *f) {
+  size_t mark = f->out->len;
+  lua_pushcfunction(L, tell_all);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, f);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK)
+    return true;
+  lua_pop(L, 1);
+  f->out->len = mark;
+  return put_out_of_memory(f->out) == 0;
 }
 
 /* ---- the function ---- */
@@ -230,38 +305,14 @@ static int push_function(lua_State *L, Runner *r) {
 
 /* ---- items ---- */
 
-typedef struct Run {
-  Runner *runner;
-  Task *task;
-  Buf *out;
-  TaskMeter meter;
-  size_t at, size; /* of the item, in args */
-  enum { DECODING, CALLING, ENCODING } stage;
-  bool failed; /* an item did */
-} Run;
-
-static int widened(Run *run) {
-  return errno == ENOSPC && run->runner->widen != NULL &&
-         run->runner->widen(run->runner) == 0;
-}
-
+/* The error on top of the stack, popped. */
 static void fail_item(lua_State *L, Run *run, int status, const char *kind) {
-  const Task *t = run->task;
-  char input[GLIMPSE_ROOM];
-  glimpse_frame(t->args + run->at, t->args_bytes - run->at, input,
-                sizeof input);
   run->failed = true;
-  explain(L, status, kind, input[0] != '\0' ? input : NULL);
-  while (put_failure(L, run->out) != 0)
-    if (!widened(run)) { /* not even the failure fits: send a short one */
-      lua_settop(L, 0);
-      lua_pushstring(L, kind);
-      lua_pushliteral(L, "the failure is too large to be sent");
-      lua_settop(L, FAILURE_VALUES);
-      if (put_failure(L, run->out) != 0)
-        sys_exit(70); /* repaired as a death: this item is lost, and says so */
-      return;
-    }
+  if (tell(L, &(Failure){run->runner, run, run->out, status, kind}))
+    return;
+  if (run->runner->number == 0)
+    luaL_error(L, "not enough memory");
+  sys_exit(70); /* repaired as a death: this item is lost, and says so */
 }
 
 static void push_too_large(lua_State *L, Run *run, int n) {
@@ -292,11 +343,13 @@ static void put_results(lua_State *L, Run *run, int n) {
     status = CODEC_FULL;
     if (frame_put(out, n) == 0)
       status = codec_encode(L, first, n, out, &options, &err);
-  } while (status == CODEC_FULL && widened(run));
+  } while (status == CODEC_FULL && widened(run->runner));
   if (status == CODEC_OK)
     return;
   out->len = mark;
-  if (status == CODEC_FULL)
+  if (status == CODEC_FULL && errno == ENOMEM)
+    lua_pushfstring(L, "cannot send the results: %s", strerror(errno));
+  else if (status == CODEC_FULL)
     push_too_large(L, run, n);
   else
     lua_pushfstring(L, "cannot send result %d%s: %s", err.value, err.path,
@@ -497,10 +550,8 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure) {
   lua_pushlightuserdata(L, r);
   lua_pushlightuserdata(L, &text);
   int status = lua_pcall(L, 2, 0, 1);
-  if (status != LUA_OK) {
-    explain(L, status, "initializer", NULL);
-    put_failure(L, failure);
-  }
+  if (status != LUA_OK)
+    tell(L, &(Failure){r, NULL, failure, status, "initializer"});
   lua_settop(L, 0);
   flush(stdout);
   return status == LUA_OK ? 0 : -1;

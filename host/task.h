@@ -46,8 +46,8 @@ typedef struct Runner {
 ** or a child of it. NULL: it failed. */
 Runner *runner_new(lua_CFunction module);
 /* Serial mode: runs in the caller's state and call frame from now on. May
-** raise. What it returns goes to runner_return, to restore. */
-Runner *runner_borrow(Runner *r, lua_State *L);
+** raise. The runner that was there before goes to runner_return, to restore. */
+void runner_borrow(Runner *r, lua_State *L);
 void runner_return(lua_State *L, Runner *before);
 
 /*
@@ -60,7 +60,8 @@ int runner_start(Runner *r, const uint8_t *brief, size_t bytes, Buf *failure);
 void runner_finish(Runner *r);
 /* The end of a worker: that, and Lua's own finalizers; does not return. */
 void runner_leave(Runner *r);
-/* Appends a frame per item to `out`; never raises. */
+/* Appends a frame per item to `out`; never raises, but in serial mode when
+** there is no memory for even the shortest one. */
 void runner_run(Runner *r, Task *task, Buf *out, TaskMeter meter);
 /* The runner whose state this is, or NULL. */
 Runner *runner_of(lua_State *L);

@@ -35,7 +35,7 @@ end
 local function compile_any(text)
   local rest = text:match "^%s*=(.*)"
   local chunk, message = compile("return " .. (rest or text))
-  if chunk or rest then return chunk, message, true end
+  if chunk or rest or message == "not enough memory" then return chunk, message, true end
   return compile(text)
 end
 
