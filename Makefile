@@ -12,7 +12,7 @@
 #   make steps           a worker killed after each instruction (STEP=1)
 #   make faults          operations that lose each allocation in turn
 #   make tsan            the slot table among threads (TASKS=1000000)
-#   make model           who is woken for a task, all there is (needs spin)
+#   make model           who is woken for a task, all there is (spin, 4 GB)
 #   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
 #   make dist            tidepool-VERSION.tar.gz, of HEAD if this is a checkout
@@ -34,7 +34,7 @@ FUZZ_RUNS = 10000000
 KILLS = 100000
 STEP = 1
 TASKS = 1000000
-MODEL = -DTASKS=2 -DSHORT=0 -DKILLS=1
+MODEL = -DTASKS=2 -DSHORT=2 -DKILLS=1
 LUA_LINK = static
 LUA = lua5.4
 EMBED = scripts/build/embed.lua

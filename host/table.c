@@ -145,13 +145,17 @@ uint8_t *table_window(const Table *t, uint32_t worker) {
 
 /* ---- waking ---- */
 
+static void rouse(Table *t, uint32_t w) {
+  atomic_store(&t->lane[w].futex, 1);
+  sys_futex_wake(&t->lane[w].futex);
+}
+
 static bool wake(Table *t, uint32_t w) {
   _Atomic uint64_t *idle = &t->idle[w / 64];
   uint64_t bit = (uint64_t)1 << w % 64;
   if (!(atomic_fetch_and(idle, ~bit) & bit))
     return false;
-  atomic_store(&t->lane[w].futex, 1);
-  sys_futex_wake(&t->lane[w].futex);
+  rouse(t, w);
   return true;
 }
 
@@ -207,8 +211,7 @@ void table_stop(Table *t, StopKind kind) {
   atomic_store(&t->head->stop, kind);
   for (uint32_t w = 0; w < t->shape.workers; w++) {
     atomic_fetch_and(&t->idle[w / 64], ~((uint64_t)1 << w % 64));
-    atomic_store(&t->lane[w].futex, 1);
-    sys_futex_wake(&t->lane[w].futex);
+    rouse(t, w);
   }
 }
 
@@ -552,10 +555,8 @@ static void give_room(Table *t, uint32_t w) {
     return;
   t->given[w] = t->seen[w];
   atomic_store(&lane->out_head, t->seen[w]);
-  if (atomic_load(&lane->wants_room) && atomic_exchange(&lane->wants_room, 0)) {
-    atomic_store(&lane->futex, 1);
-    sys_futex_wake(&lane->futex);
-  }
+  if (atomic_load(&lane->wants_room) && atomic_exchange(&lane->wants_room, 0))
+    rouse(t, w);
 }
 
 enum { TURN = 8 };
@@ -792,9 +793,18 @@ bool table_is_at(const Table *t, uint32_t worker, uint64_t cell) {
   return word == word_of(SLOT_CLAIMED, worker, generation_of(cell));
 }
 
+/* Who died, or stands still, may just have cleared the bit of somebody whom it
+** was to wake, and nobody else will. Who is not asleep does not mind. */
+static void rouse_unmarked(Table *t) {
+  for (uint32_t w = 0; w < t->shape.workers; w++)
+    if (!(atomic_load(&t->idle[w / 64]) >> w % 64 & 1))
+      rouse(t, w);
+}
+
 void table_pass_over(Table *t, uint32_t worker) {
   stop_looking(t, worker);
   wake(t, worker);
+  rouse_unmarked(t);
 }
 
 static bool is_published(const Table *t, uint32_t w, uint64_t cell) {
@@ -832,6 +842,7 @@ bool table_repair(Table *t, uint32_t w, int why) {
   atomic_fetch_or(&t->done[w / 64], (uint64_t)1 << w % 64);
   atomic_fetch_and(&t->idle[w / 64], ~((uint64_t)1 << w % 64));
   stop_looking(t, w);
+  rouse_unmarked(t);
   if (table_stopping(t) != STOP_DRAINED) /* it waits for the last one's end */
     table_wake_parent(t);
   return held;

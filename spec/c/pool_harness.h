@@ -34,7 +34,7 @@ typedef struct Page {
   _Atomic int pid[MOST_WORKERS], parent[MOST_WORKERS]; /* workers' own */
   _Atomic int nursery;
   _Atomic uint32_t gate;     /* items with `waits` end when it is not 0 */
-  _Atomic uint32_t held;     /* replacements wait at their start */
+  _Atomic uint32_t held;     /* workers from this generation on do not start */
   _Atomic uint32_t over;     /* the killer ends */
   _Atomic uint32_t mean_us;  /* between two kills, 0: none */
   _Atomic uint32_t sup_kill; /* 1: kill the supervisor, once */

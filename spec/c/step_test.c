@@ -23,12 +23,7 @@
 #include <sys/wait.h>
 
 enum { WATCHED_PAGES = 1024, PAGE = 4096, LOOK_EVERY = 8 };
-#if defined(__SANITIZE_ADDRESS__) /* what it adds is stepped through as well   \
-                                   */
-enum { STRIDE = 9 };
-#else
 enum { STRIDE = 2 };
-#endif
 enum { TICK_US = 4000, PATIENCE_MS = 3000 };
 enum { ITEMS = 2000, WINDOW = 1 << 20, FOR_EVER = 1 << 30 };
 static const uint64_t SECOND = 1000000000;
@@ -170,8 +165,11 @@ static void run_held(void *runner, Table *t, const Brief *brief, uint32_t me,
                      uint32_t generation) {
   if (generation > 1)
     atomic_store(&page->pid[me], (int)getpid());
-  while (generation > 1 && atomic_load(&page->held))
-    sys_sleep_ns(50000);
+  for (uint32_t from; (from = atomic_load(&page->held)) > 0;)
+    if (generation < from)
+      break;
+    else
+      sys_sleep_ns(50000);
   run_worker(runner, t, brief, me, generation);
 }
 
@@ -204,6 +202,17 @@ static void quick_task(Round *r) {
 static void some_tasks(Round *r) {
   submit(r, 2, SMALL);
   submit(r, 1, SMALL);
+}
+
+/* The parent wakes nobody: who finds them wakes the next one. */
+static void found_tasks(Round *r) {
+  pool_hold(r->pool, true);
+  some_tasks(r);
+}
+
+static void one_more(Round *r) {
+  pool_hold(r->pool, false);
+  one_task(r);
 }
 
 static void take_results(Round *r) {
@@ -269,6 +278,8 @@ static const Scene scenes[] = {
     {"has run all it may", 1, 2, .act = some_tasks},
     {"starts", 1, .starts = true, .before = leave_few, .act = some_tasks},
     {"starts, and looks", 3, .starts = true, .looks = true, .act = some_tasks},
+    {"wakes others", 3, .starts = true, .trigger = found_tasks,
+     .act = one_more},
     {"dozes", 3, .busy = 1, .before = keep_one_busy, .trigger = quick_task,
      .act = quick_task},
 };
@@ -289,7 +300,7 @@ static void choose_victim(Trial *t) {
   if (t->scene->starts) {
     int pid = atomic_load(&page->pid[0]);
     await_asleep(pid);
-    atomic_store(&page->held, 1);
+    atomic_store(&page->held, 2);
     atomic_store(&page->killed[pid], 1);
     kill(pid, SIGKILL);
     while ((t->victim = atomic_load(&page->pid[0])) == pid)
@@ -332,7 +343,7 @@ static bool begin(Trial *t, const Scene *scene) {
                    .digests = ""};
   *t = (Trial){.scene = scene};
   setenv("TIDEPOOL_SPIN", scene->looks ? "1" : "0", 1);
-  atomic_store(&page->held, scene->workers > 1);
+  atomic_store(&page->held, scene->workers > 1 ? 2 : 0);
   atomic_store(&page->finished, 0);
   if (!open_round(&t->round, &spec, &nursery, 1, ITEMS))
     return false;
@@ -343,8 +354,7 @@ static bool begin(Trial *t, const Scene *scene) {
   pool_poll(t->round.pool); /* the next result makes its descriptor readable */
   hold(t);
   t->shared = by_changes ? find_table() : NULL;
-  if (scene->workers == 1 || scene->starts)
-    atomic_store(&page->held, 0);
+  atomic_store(&page->held, scene->workers == 1 ? 0 : scene->starts ? 3 : 2);
   if (scene->trigger != NULL)
     scene->trigger(&t->round);
   return true;
@@ -362,15 +372,39 @@ static bool hear_all(Round *r, uint64_t busy) {
   return true;
 }
 
+static bool has_begun(uint64_t id) {
+  uint64_t end = sys_now_ns() + PATIENCE_MS * (uint64_t)1000000;
+  while (atomic_load(&page->begun[id % MOST_ITEMS]) == 0)
+    if (sys_now_ns() > end)
+      return false;
+  return true;
+}
+
+/* Nobody dozes any more: whoever is left is woken for what comes later, too,
+** and all of them if there is work for all. */
+static bool wake_others(Trial *t) {
+  Round *r = &t->round;
+  uint32_t others = t->scene->workers - 1 - t->scene->busy;
+  pool_hold(r->pool, false);
+  sys_sleep_ns(2000000);
+  quick_task(r);
+  if (!hear_all(r, t->scene->busy))
+    return false;
+  sys_sleep_ns(2000000);
+  for (uint32_t i = 0; i < others; i++)
+    submit(r, 1, (Item){.waits = 1});
+  bool begun = true;
+  for (uint32_t i = 1; i <= others; i++)
+    begun = has_begun(r->next - i) && begun;
+  return begun;
+}
+
 static bool finish(Trial *t) {
   Round *r = &t->round;
   uint32_t before = t->scene->starts ? 2 : 1;
   bool heard = hear_all(r, t->scene->busy);
-  if (heard && t->scene->workers > 1 && t->scene->act != close_pool) {
-    sys_sleep_ns(2000000); /* nobody dozes any more */
-    quick_task(r);         /* they are woken for what comes later, too */
-    heard = hear_all(r, t->scene->busy);
-  }
+  if (heard && t->scene->workers > 1 && t->scene->act != close_pool)
+    heard = wake_others(t);
   atomic_store(&page->held, 0);
   atomic_store(&page->gate, 1);
   bool all = hear_all(r, 0);

@@ -512,6 +512,34 @@ static void a_late_waker_leaves_no_sleeper_behind(void) {
   table_free(&t);
 }
 
+/* It got no further than to clear the bit of whom it meant to wake. */
+static void a_waker_cut_short_leaves_nobody_asleep(void) {
+  enum { DEAD, STOPPED, SLEEPER, WAYS = 2, LOOKS = 2000 };
+  Table t;
+  for (uint32_t way = 0; way < WAYS; way++) {
+    new_table(&t, SLEEPER + 1);
+    pid_t sleeper = fork();
+    if (sleeper == 0) {
+      table_sleep(&t, SLEEPER);
+      _exit(0);
+    }
+    while (atomic_load(t.idle) == 0)
+      sys_sleep_ns(100000);
+    atomic_store(t.idle, 0);
+    if (way == DEAD)
+      table_repair(&t, DEAD, WHY);
+    else
+      table_pass_over(&t, STOPPED);
+    int looks = 0;
+    while (waitpid(sleeper, NULL, WNOHANG) == 0 && looks++ < LOOKS)
+      sys_sleep_ns(1000000);
+    check(looks < LOOKS, "whom it had not woken yet is woken");
+    kill(sleeper, SIGKILL);
+    waitpid(sleeper, NULL, 0);
+    table_free(&t);
+  }
+}
+
 /* ---- garbage ---- */
 
 static void scribble(Table *t) {
@@ -581,6 +609,7 @@ int main(void) {
   nobody_is_woken_while_it_holds();
   tasks_in_a_row_are_not_a_switch_each();
   a_late_waker_leaves_no_sleeper_behind();
+  a_waker_cut_short_leaves_nobody_asleep();
   garbage_harms_nobody();
   alarm(LIMIT_S); /* a spinning parent dies of it */
   revoked_tasks_leave_room();

@@ -13,6 +13,7 @@
 **   5 repair before the worker is reaped      6 claim and attribution apart
 **   8 the bits of the dead stay               9 who claims wakes no next one
 **  10 a dozer does not look by himself       11 a late waker leaves the bit set
+**  12 whom the dead had not woken yet sleeps on
 */
 #ifndef WORKERS
 #define WORKERS 2
@@ -213,12 +214,22 @@ end_waiting:
      gone[w];
 #endif
      futex[w] = true;
+#if BUG != 12
+     if :: !idle[0] -> futex[0] = true :: else fi;
+     if :: !idle[1] -> futex[1] = true :: else fi;
+#if WORKERS > 2
+     if :: !idle[2] -> futex[2] = true :: else fi;
+#endif
+#endif
 #if BUG != 2
      if :: head < tail -> wake_one() :: else fi;
      if :: head + 1 < tail -> wake_one() :: else fi;
 #endif
      d_step { gone[w] = false; dead[w] = false };
-     run Worker(w);
+     if
+     :: run Worker(w)
+     :: SHORT >= TASKS /* none can be forked */
+     fi;
      w = 0
   od
 }
