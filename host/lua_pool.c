@@ -97,7 +97,7 @@ static void push_broken(lua_State *L, int why) {
 static void push_reason(lua_State *L, const PoolBox *box) {
   uint8_t frame[TABLE_ERROR_BYTES];
   size_t used;
-  if (pool_state(box->pool) == POOL_TERMINATED) {
+  if (box->pool == NULL || pool_state(box->pool) == POOL_TERMINATED) {
     push_error(L, "terminated", "the pool was terminated");
     return;
   }
@@ -378,6 +378,7 @@ static int m__gc(lua_State *L) {
   stop_now(box);
   box->pool = NULL;
   pool_free(pool);
+  end_all(L, 1, POOL_JOBS); /* a finalizer may still ask for results */
   free(box->spare_key);
   box->spare_key = NULL;
   box->n_spare = box->spare_room = 0;
