@@ -32,12 +32,14 @@ typedef struct Task {
 /* What lives as long as the Lua state. */
 typedef struct Runner {
   lua_State *L;
-  const Task *task;               /* running now, or NULL */
-  uint64_t items_left;            /* until this worker has served its time */
-  int (*widen)(struct Runner *r); /* make `out` longer: 0, or -1 errno */
-  uint32_t number, generation;    /* of the worker; number 0: serial mode */
-  uint32_t depth;    /* of nested pools; 1 in a worker of the first */
-  size_t most_bytes; /* a single result can have */
+  const Task *task;    /* running now, or NULL */
+  uint64_t items_left; /* until this worker has served its time */
+  /* Make `out` longer, where it is or, empty, elsewhere: the item is to be
+  ** written again from its begin. 0, or -1 errno. */
+  int (*widen)(struct Runner *r);
+  uint32_t number, generation; /* of the worker; number 0: serial mode */
+  uint32_t depth;              /* of nested pools; 1 in a worker of the first */
+  size_t most_bytes;           /* a single result can have */
   void *owner;
   int functions, finalizer; /* references in the registry */
 } Runner;

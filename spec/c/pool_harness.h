@@ -103,22 +103,29 @@ void runner_leave(Runner *r) {
   sys_exit(0);
 }
 
-static inline void append(Runner *r, Buf *out, const void *bytes, size_t n) {
-  while (buf_append(out, bytes, n) != 0)
-    if (errno != ENOSPC || r->widen(r) != 0)
-      sys_exit(70);
-}
-
-static inline void put_result(Runner *r, Buf *out, const Item *item) {
+static inline bool append_result(Buf *out, const Item *item) {
   uint8_t part[PAD_BYTES];
-  append(r, out, &item->id, sizeof item->id);
-  append(r, out, &item->result_bytes, sizeof item->result_bytes);
+  if (buf_append(out, &item->id, sizeof item->id) != 0 ||
+      buf_append(out, &item->result_bytes, sizeof item->result_bytes) != 0)
+    return false;
   for (size_t at = 0; at < item->result_bytes;) {
     size_t n = item->result_bytes - at;
     n = n < sizeof part ? n : sizeof part;
     pattern_put(part, n, ~item->id, at);
-    append(r, out, part, n);
+    if (buf_append(out, part, n) != 0)
+      return false;
     at += n;
+  }
+  return true;
+}
+
+/* Where it lies may change: then it is written again from its begin. */
+static inline void put_result(Runner *r, Buf *out, const Item *item) {
+  size_t mark = out->len;
+  while (!append_result(out, item)) {
+    out->len = mark;
+    if (errno != ENOSPC || r->widen(r) != 0)
+      sys_exit(70);
   }
 }
 

@@ -76,25 +76,27 @@ void runner_leave(Runner *r) {
   sys_exit(0);
 }
 
-static void append(Runner *r, Buf *out, const void *bytes, size_t n) {
-  while (buf_append(out, bytes, n) != 0)
-    if (errno != ENOSPC || r->widen(r) != 0)
-      sys_exit(1);
-}
-
 static void tell(const Task *t, const Buf *out, TaskMeter meter, bool runs) {
   atomic_store_explicit(meter.result_bytes, out->len, memory_order_release);
   atomic_store_explicit(meter.progress, 2 * t->finished + runs,
                         memory_order_release);
 }
 
-/* The argument is repeated as often as it says. */
+/* The argument is repeated as often as it says; from the begin again when the
+** buffer was changed. */
 static void run_item(Runner *r, const Task *t, Buf *out) {
   uint64_t id, times;
   memcpy(&id, t->args, sizeof id);
   memcpy(&times, t->args + sizeof id, sizeof times);
-  for (uint64_t i = 0; i < times; i++)
-    append(r, out, &id, sizeof id);
+  size_t mark = out->len;
+  for (uint64_t i = 0; i < times; i++) {
+    if (buf_append(out, &id, sizeof id) == 0)
+      continue;
+    if (errno != ENOSPC || r->widen(r) != 0)
+      sys_exit(1);
+    out->len = mark;
+    i = UINT64_MAX;
+  }
 }
 
 void runner_run(Runner *r, Task *t, Buf *out, TaskMeter meter) {
