@@ -3,7 +3,6 @@
 ** Runs in: parent.  Owns: the Job in its userdata.
 */
 #include <lauxlib.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -136,8 +136,7 @@ void pool_mark_closed(Pool *p); /* no more work from the user */
 void pool_close(Pool *p);       /* ... and, with nothing outstanding, drained */
 void pool_terminate(Pool *p);
 bool pool_is_ended(const Pool *p); /* no process of it is left */
-/* Of the last worker, a wait status; -1: its supervisor could not be replaced
- */
+/* The last worker's wait status; -1: the supervisor could not be replaced. */
 int pool_broken_why(const Pool *p);
 /* Frees all but what the user still holds; after the end. */
 void pool_release(Pool *p);
