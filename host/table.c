@@ -24,9 +24,9 @@
 ** 9. No file, no name.
 **
 ** A sleeper says that it sleeps, then looks once more, then sleeps; a waker
-** makes its work visible, then looks who sleeps.  The store before the look
-** and the look are sequentially consistent, so one of the two sees the other;
-** what is made visible by that store needs no more than release.  A worker's
+** makes its work visible, then looks who sleeps.  Between the store and the
+** look stands a full barrier, so one of the two sees the other; the stores
+** themselves need no more than release, and can be under way together.  A worker's
 ** completion ring has twice as many cells as may be unread: the cell being
 ** written is never one of the last TABLE_UNREAD that repair compares with.
 */
@@ -298,6 +298,52 @@ static bool is_wanted(const Table *t) {
   return table_unclaimed(t) > 0 || table_stopping(t) != STOP_NOT;
 }
 
+/*
+** What the other side has just written lies in several lines.  Who looked and
+** found something asks for all of them at once, and not for each when the one
+** before has come: they are those of the last time, where one task at a time is
+** under way, and to be wrong costs nothing.  Addresses come from what was found,
+** if they can: a processor that guesses its way would ask too early, and take
+** the line from who is about to write it.
+*/
+static void fetch(const void *line) {
+  __builtin_prefetch(line);
+}
+
+static void fetch_to_write(const void *line) {
+  __builtin_prefetch(line, 1);
+}
+
+static void fetch_latest(const Table *t) {
+  if (t->latest == NULL)
+    return;
+  fetch_to_write(t->latest);
+  fetch(&t->latest->args_at);
+  fetch(t->latest_bytes);
+}
+
+static void fetch_task(const Table *t, uint32_t me) {
+  const Lane *lane = &t->lane[me];
+  fetch(&t->cell[(atomic_load(&t->head->tail) - 1) % CELLS]);
+  fetch_latest(t);
+  fetch(&lane->out_head);
+  fetch_to_write(out_cell(t, me, atomic_load(&lane->out_tail)));
+  fetch_to_write(&t->awake[me / 64]);
+}
+
+static void fetch_completions(const Table *t) {
+  for (uint32_t i = 0; i < words(t); i++) {
+    uint64_t bits = atomic_load(&t->done[i]);
+    uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+    if (bits == 0 || w >= t->shape.workers)
+      continue;
+    fetch(&t->lane[w].out_tail);
+    fetch(out_cell(t, w, t->seen[w]));
+    fetch_to_write(&t->lane[w].out_head);
+  }
+  fetch_latest(t);
+}
+
 static bool spin_for_work(Table *t, uint32_t me) {
   _Atomic uint64_t *awake = &t->awake[me / 64];
   uint64_t bit = (uint64_t)1 << me % 64;
@@ -305,7 +351,9 @@ static bool spin_for_work(Table *t, uint32_t me) {
     return false;
   atomic_fetch_or(awake, bit);
   bool found = spin(t, is_wanted);
-  stop_looking(t, me);
+  if (found)
+    fetch_task(t, me);
+  atomic_fetch_and(awake, ~bit);
   return found;
 }
 
@@ -350,7 +398,10 @@ static bool doze(Table *t, uint32_t me) {
 }
 
 bool table_spin_for_completions(Table *t) {
-  return may_spin(t) && spin(t, table_has_completions);
+  if (!may_spin(t) || !spin(t, table_has_completions))
+    return false;
+  fetch_completions(t);
+  return true;
 }
 
 /* ---- parent ---- */
@@ -470,7 +521,8 @@ void table_submit(Table *t, uint32_t i) {
                         memory_order_release);
   atomic_store_explicit(&t->cell[tail % CELLS], cell_of(i, generation),
                         memory_order_release);
-  atomic_store(&t->head->tail, tail + 1);
+  atomic_store_explicit(&t->head->tail, tail + 1, memory_order_release);
+  atomic_thread_fence(memory_order_seq_cst);
   t->row++;
   t->unannounced++;
   t->latest = s;
@@ -543,6 +595,7 @@ static bool collect_from(Table *t, uint32_t w, Completion *c) {
     t->held[w]++;
     t->row = 0;
     take_results(t, c);
+    t->latest_bytes = c->bytes;
     return true;
   }
   return false;
@@ -653,9 +706,10 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
     bool got = atomic_compare_exchange_strong(&t->slot[i].word, &want, mine);
     atomic_compare_exchange_strong(&t->head->head, &head, head + 1);
     if (got) {
-      t->dozes = t->slot[i].quick != 0;
-      if (any(t, t->idle) && table_unclaimed(t) > 0 &&
-          !can_wait(t, &t->slot[i]))
+      t->latest = &t->slot[i];
+      t->latest_bytes = t->args.base + t->latest->args_at % t->args.bytes;
+      t->dozes = t->latest->quick != 0;
+      if (any(t, t->idle) && table_unclaimed(t) > 0 && !can_wait(t, t->latest))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
@@ -679,7 +733,8 @@ static void publish(Table *t, uint32_t w, uint32_t i, uint64_t generation) {
   uint64_t tail = atomic_load(&t->lane[w].out_tail);
   atomic_store_explicit(out_cell(t, w, tail), cell_of(i, generation),
                         memory_order_release);
-  atomic_store(&t->lane[w].out_tail, tail + 1);
+  atomic_store_explicit(&t->lane[w].out_tail, tail + 1, memory_order_release);
+  atomic_thread_fence(memory_order_seq_cst);
 }
 
 bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {

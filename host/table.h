@@ -93,10 +93,11 @@ typedef struct Table {
   uint64_t *due;            /* bitmap: workers whose ring may hold more */
   uint32_t turn;            /* the worker to look at first */
   bool holding;             /* more will be submitted at once */
-  uint32_t unannounced;     /* submitted meanwhile, the last one is `latest` */
-  const Slot *latest;
-  uint32_t row; /* submitted since it collected something */
+  uint32_t unannounced;     /* submitted meanwhile */
+  uint32_t row;             /* submitted since it collected something */
   /* parent and workers, each its own */
+  const Slot *latest;          /* submitted; claimed */
+  const uint8_t *latest_bytes; /* collected results; arguments */
   uint64_t spin_ns; /* how long to look before sleeping; 0: not at all */
   uint32_t naps;    /* sleeps since it did not pay to look */
   bool dozes;       /* the last task was a quick one */
