@@ -25,8 +25,10 @@ enum {
   FIRST_CHUNK = 1 << 14, /* each is as large as all before it, up to */
   MOST_CHUNK = 1 << 15,  /* a small one is more often unused */
   FIRST_SWEEP = 1 << 20,
+  HUGE_FROM = 4 << 20,  /* in pages that are huge, if the system has them */
   MOST_HEAP = 32 << 20, /* in malloc's heap: it allows no more */
   MOST_KEPT = 128 << 20,
+  MOST_WARM = 160 << 20,
   KEPT = 3
 };
 
@@ -49,6 +51,7 @@ typedef struct Chunk {
 typedef struct Kept {
   void *block; /* or NULL */
   size_t bytes;
+  bool lent;
 } Kept;
 
 struct Alloc {
@@ -69,13 +72,27 @@ static Alloc *newest;
 ** To return memory and to fault it in again costs more than to fill it.  So
 ** malloc keeps what was freed, up to a point; of what it would map, and take
 ** back at once, the last blocks are kept here (a collection finds more than
-** one), lent to the system until they are used again.
+** one).  The older ones are lent to the system until they are used again, which
+** a virtual machine may make as dear as to fault them in.
 */
 static void keep_warm(void) {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, MOST_HEAP);
   mallopt(M_TRIM_THRESHOLD, 2 * MOST_HEAP);
 #endif
+}
+
+static void lend_cold(Alloc *a) {
+  size_t warm = 0;
+  for (Kept *k = a->kept; k < a->kept + KEPT; k++) {
+    if (k->block == NULL)
+      continue;
+    warm += k->bytes;
+    if (warm <= MOST_WARM || k->lent)
+      continue;
+    sys_lend(k->block, k->bytes);
+    k->lent = true;
+  }
 }
 
 static void give_large(Alloc *a, void *block) {
@@ -85,9 +102,9 @@ static void give_large(Alloc *a, void *block) {
     while (last < KEPT - 1 && a->kept[last].block != NULL)
       last++;
     void *oldest = a->kept[last].block;
-    sys_lend(block, bytes);
     memmove(a->kept + 1, a->kept, last * sizeof *a->kept);
-    a->kept[0] = (Kept){block, bytes};
+    a->kept[0] = (Kept){.block = block, .bytes = bytes};
+    lend_cold(a);
     block = oldest;
   }
   free(block);
@@ -208,7 +225,7 @@ static void *resize(Alloc *a, void *block, size_t size) {
     sweep(a);
     resized = realloc(block, size);
   }
-  if (resized != NULL && size >= MOST_HEAP)
+  if (resized != NULL && size >= HUGE_FROM)
     sys_use_huge_pages(resized, size);
   return resized;
 }

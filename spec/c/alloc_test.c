@@ -140,6 +140,32 @@ static size_t resident_bytes(void) {
   return (size_t)usage.ru_maxrss * 1024;
 }
 
+/* What is lent to the system, and still here. */
+static size_t lent_bytes(void) {
+  char line[128];
+  size_t kib = 0;
+  FILE *f = fopen("/proc/self/smaps_rollup", "re");
+  while (f != NULL && kib == 0 && fgets(line, sizeof line, f) != NULL)
+    sscanf(line, "LazyFree: %zu", &kib);
+  if (f != NULL)
+    fclose(f);
+  return kib * 1024;
+}
+
+static void the_last_ones_stay_warm(void) {
+  Alloc *a = alloc_new();
+  void *blocks[3];
+  size_t before = lent_bytes(), size = 60 * MIB;
+  for (int i = 0; i < 3; i++)
+    blocks[i] = memset(alloc_for_lua(a, NULL, 0, size), 7, size);
+  alloc_for_lua(a, blocks[0], size, 0);
+  alloc_for_lua(a, blocks[1], size, 0);
+  check(lent_bytes() < before + 2 * MIB, "two large blocks are not lent");
+  alloc_for_lua(a, blocks[2], size, 0);
+  check(lent_bytes() > before + 56 * MIB && lent_bytes() < before + 64 * MIB,
+        "of three the oldest one is");
+}
+
 static void fill_and_empty(Alloc *a, size_t size) {
   enum { MOST = 16 * MIB / 80 };
   static void *blocks[MOST];
@@ -181,6 +207,7 @@ int main(void) {
   a_collection_gives_back_more_than_one();
 #if !defined(__SANITIZE_ADDRESS__)
   memory_serves_other_sizes_later();
+  the_last_ones_stay_warm();
   a_limit_does_not_count_what_is_kept();
   what_is_kept_is_given_up_when_memory_is_out();
 #endif
