@@ -38,7 +38,7 @@
 
 enum { CELLS = 2 * TABLE_SLOTS, OUT_CELLS = 2 * TABLE_UNREAD };
 enum { MOST_HELD = 64, HELD_BYTES = 1024 };
-enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 4 };
+enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 5 };
 
 struct TableHead {
   TABLE_LINE _Atomic uint64_t tail;  /* the parent writes */
@@ -59,6 +59,7 @@ struct TableHead {
 struct Lane {
   TABLE_LINE _Atomic uint32_t futex;    /* 0: about to sleep */
   _Atomic uint32_t wants_room;          /* the worker; the parent clears */
+  _Atomic uint64_t woken_ns, woken_at;  /* who wakes it: when, at which head */
   TABLE_LINE _Atomic uint64_t out_tail; /* the worker, or repair after it */
   _Atomic uint32_t phase, pid;          /* the worker */
   TABLE_LINE _Atomic uint64_t out_head; /* the parent: completions released */
@@ -123,7 +124,7 @@ static size_t region_bytes(const TableShape *shape) {
 static void lay_out(Table *t) {
   uint8_t *at = t->region.base;
   _Atomic uint64_t **bitmaps[BITMAPS] = {&t->idle, &t->done, &t->awake,
-                                         &t->dozing};
+                                         &t->dozing, &t->resting};
   t->args = (Shared){at + t->shape.control_bytes, t->shape.args_bytes, -1};
   t->results = t->args.base + t->args.bytes;
   for (int i = 0; i < BITMAPS; i++, at += bitmap_bytes(t->shape.workers))
@@ -150,11 +151,19 @@ static void rouse(Table *t, uint32_t w) {
   sys_futex_wake(&t->lane[w].futex);
 }
 
+static uint64_t head_now(const Table *t) {
+  return atomic_load(&t->head->head);
+}
+
 static bool wake(Table *t, uint32_t w) {
   _Atomic uint64_t *idle = &t->idle[w / 64];
   uint64_t bit = (uint64_t)1 << w % 64;
   if (!(atomic_fetch_and(idle, ~bit) & bit))
     return false;
+  atomic_store_explicit(&t->lane[w].woken_at, head_now(t),
+                        memory_order_relaxed);
+  atomic_store_explicit(&t->lane[w].woken_ns, sys_now_ns(),
+                        memory_order_relaxed);
   rouse(t, w);
   return true;
 }
@@ -290,8 +299,10 @@ static bool spin(Table *t, bool (*look)(const Table *t)) {
 }
 
 static void stop_looking(Table *t, uint32_t w) {
-  atomic_fetch_and(&t->awake[w / 64], ~((uint64_t)1 << w % 64));
-  atomic_fetch_and(&t->dozing[w / 64], ~((uint64_t)1 << w % 64));
+  uint64_t others = ~((uint64_t)1 << w % 64);
+  atomic_fetch_and(&t->awake[w / 64], others);
+  atomic_fetch_and(&t->dozing[w / 64], others);
+  atomic_fetch_and(&t->resting[w / 64], others);
 }
 
 static bool is_wanted(const Table *t) {
@@ -397,6 +408,84 @@ static bool doze(Table *t, uint32_t me) {
   return !is_wanted(t);
 }
 
+/*
+** Where more workers are awake than there are processors, tasks that block let
+** all of them come to work in turn, each with cold caches, and the more there
+** are the less is done.  One that is woken knows: it comes late, since others
+** had to go first, and these have claimed many tasks meanwhile.  It rests, and
+** as long as somebody rests nobody is woken.  He looks by himself after a while,
+** and works when he came in time some times running, or the others claim little
+** any more; or at once, when somebody finds nothing to do.  Who comes late while
+** another one rests goes back to sleep.
+*/
+enum { MANY = 4 /* for each processor */, TIMES = 3 };
+static const uint64_t LATE_NS = 200000;
+static const uint64_t REST_NS = 2000000, REST_MOST_NS = 16000000;
+
+static bool has_unclaimed(const Table *t) {
+  return table_unclaimed(t) > 0 && table_stopping(t) == STOP_NOT;
+}
+
+/* Others have claimed many since, and are not as few as processors. */
+static bool is_served(const Table *t, uint64_t since) {
+  uint32_t cpus = atomic_load(&t->head->cpus);
+  return cpus > 0 && head_now(t) >= since + (uint64_t)MANY * cpus &&
+         t->shape.workers > cpus + count_idle(t) && has_unclaimed(t);
+}
+
+static bool is_late(uint64_t due_ns) {
+  return sys_now_ns() >= due_ns + LATE_NS;
+}
+
+static bool rests_before(const Table *t, uint32_t me) {
+  uint64_t lower = ((uint64_t)1 << me % 64) - 1;
+  for (uint32_t i = 0; i < me / 64; i++)
+    if (atomic_load(&t->resting[i]) != 0)
+      return true;
+  return (atomic_load(&t->resting[me / 64]) & lower) != 0;
+}
+
+static void rest_first(Table *t, _Atomic uint32_t *futex) {
+  uint64_t ns = REST_NS;
+  for (int in_time = 0; in_time < TIMES && has_unclaimed(t);) {
+    uint64_t due_ns = sys_now_ns() + ns, since = head_now(t);
+    sys_futex_nap(futex, 0, ns);
+    if (atomic_load(futex) != 0 || !is_served(t, since))
+      return;
+    in_time++;
+    if (is_late(due_ns)) {
+      in_time = 0;
+      ns = ns < REST_MOST_NS ? 2 * ns : ns;
+    }
+  }
+}
+
+/* False: another one rests. */
+static bool rest(Table *t, uint32_t me) {
+  _Atomic uint64_t *resting = &t->resting[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
+  atomic_store(&t->lane[me].futex, 0);
+  atomic_fetch_or(resting, bit);
+  bool first = !rests_before(t, me);
+  if (first)
+    rest_first(t, &t->lane[me].futex);
+  atomic_fetch_and(resting, ~bit);
+  return first;
+}
+
+static void rouse_resting(Table *t) {
+  for (uint32_t w = 0; w < t->shape.workers && any(t, t->resting); w++)
+    if (atomic_load(&t->resting[w / 64]) >> w % 64 & 1)
+      rouse(t, w);
+}
+
+/* Woken, and not needed: true if it may sleep on. */
+static bool may_sleep_on(Table *t, uint32_t me) {
+  const Lane *lane = &t->lane[me];
+  return is_served(t, atomic_load(&lane->woken_at)) &&
+         is_late(atomic_load(&lane->woken_ns)) && !rest(t, me);
+}
+
 bool table_spin_for_completions(Table *t) {
   if (!may_spin(t) || !spin(t, table_has_completions))
     return false;
@@ -500,7 +589,8 @@ bool table_acquire(Table *t, uint32_t *slot) {
 static void announce(Table *t) {
   uint32_t n = t->unannounced, cpus = atomic_load(&t->head->cpus);
   t->unannounced = 0;
-  if (!any(t, t->idle) || any(t, t->awake) || can_wait(t, t->latest))
+  if (!any(t, t->idle) || any(t, t->awake) || any(t, t->resting) ||
+      can_wait(t, t->latest))
     return;
   if (cpus > 0 && n > cpus)
     n = cpus;
@@ -709,7 +799,8 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
       t->latest = &t->slot[i];
       t->latest_bytes = t->args.base + t->latest->args_at % t->args.bytes;
       t->dozes = t->latest->quick != 0;
-      if (any(t, t->idle) && table_unclaimed(t) > 0 && !can_wait(t, t->latest))
+      if (any(t, t->idle) && table_unclaimed(t) > 0 && !any(t, t->resting) &&
+          !can_wait(t, t->latest))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
@@ -748,24 +839,43 @@ bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
   return kick_if_armed(t, false);
 }
 
+static void mark_idle(Table *t, uint32_t me) {
+  atomic_store(&t->lane[me].futex, 0);
+  atomic_fetch_or(&t->idle[me / 64], (uint64_t)1 << me % 64);
+}
+
+static void unmark_idle(Table *t, uint32_t me) {
+  atomic_fetch_and(&t->idle[me / 64], ~((uint64_t)1 << me % 64));
+}
+
+/* Until it is woken. A waker that was late had meant another sleep. */
+static void sleep_idle(Table *t, uint32_t me) {
+  _Atomic uint32_t *futex = &t->lane[me].futex;
+  while (atomic_load(futex) == 0)
+    sys_futex_wait(futex, 0);
+  if (atomic_load(&t->idle[me / 64]) >> me % 64 & 1)
+    unmark_idle(t, me);
+}
+
 void table_sleep(Table *t, uint32_t me) {
-  Lane *lane = &t->lane[me];
-  _Atomic uint64_t *idle = &t->idle[me / 64];
-  uint64_t bit = (uint64_t)1 << me % 64;
   if (any(t, t->done))
     kick_if_armed(t, true);
   if (yield_for_work(t, me) || spin_for_work(t, me))
     return;
-  atomic_store(&lane->futex, 0);
-  atomic_fetch_or(idle, bit);
+  mark_idle(t, me);
   if (is_wanted(t) || (t->dozes && !doze(t, me))) {
-    atomic_fetch_and(idle, ~bit);
+    unmark_idle(t, me);
     return;
   }
-  while (atomic_load(&lane->futex) == 0)
-    sys_futex_wait(&lane->futex, 0);
-  if (atomic_load(idle) & bit) /* our waker was late: he meant another sleep */
-    atomic_fetch_and(idle, ~bit);
+  rouse_resting(t);
+  sleep_idle(t, me);
+  while (may_sleep_on(t, me)) {
+    mark_idle(t, me);
+    if (any(t, t->resting) && table_stopping(t) == STOP_NOT)
+      sleep_idle(t, me);
+    else
+      unmark_idle(t, me);
+  }
 }
 
 uint64_t table_collected(const Table *t, uint32_t me) {
@@ -897,7 +1007,8 @@ bool table_repair(Table *t, uint32_t w, int why) {
   atomic_fetch_or(&t->done[w / 64], (uint64_t)1 << w % 64);
   atomic_fetch_and(&t->idle[w / 64], ~((uint64_t)1 << w % 64));
   stop_looking(t, w);
-  rouse_unmarked(t);
+  if (table_stopping(t) == STOP_NOT) /* else all were roused */
+    rouse_unmarked(t);
   if (table_stopping(t) != STOP_DRAINED) /* it waits for the last one's end */
     table_wake_parent(t);
   return held;

@@ -71,10 +71,11 @@ typedef struct Table {
   Shared region, args; /* control, ARGS (its part), a window per worker */
   uint8_t *results;
   /* bitmaps of workers */
-  _Atomic uint64_t *idle;   /* asleep */
-  _Atomic uint64_t *done;   /* with completions */
-  _Atomic uint64_t *awake;  /* looking, not asleep */
-  _Atomic uint64_t *dozing; /* asleep for a moment */
+  _Atomic uint64_t *idle;    /* asleep */
+  _Atomic uint64_t *done;    /* with completions */
+  _Atomic uint64_t *awake;   /* looking, not asleep */
+  _Atomic uint64_t *dozing;  /* asleep for a moment */
+  _Atomic uint64_t *resting; /* so long that it is no use to wake another */
   TableHead *head;
   _Atomic uint64_t *cell;
   Lane *lane;

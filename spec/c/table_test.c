@@ -439,6 +439,80 @@ static void nobody_is_woken_while_it_holds(void) {
   table_free(&t);
 }
 
+static bool sleeps(const Table *t, uint32_t worker) {
+  return atomic_load(&t->idle[0]) >> worker & 1;
+}
+
+/* A worker that sleeps, and is stopped there. */
+static pid_t stopped_sleeper(Table *t, uint32_t me) {
+  pid_t pid = fork();
+  if (pid == 0)
+    serve(t, me);
+  while (!sleeps(t, me))
+    sched_yield();
+  kill(pid, SIGSTOP);
+  waitpid(pid, NULL, WUNTRACED);
+  return pid;
+}
+
+/* It is woken for tasks, another worker, a busy one, claims some of them, and
+** much later it may go on. */
+static void wake_late(Table *t, pid_t sleeper, uint32_t claims) {
+  enum { TASKS = 64, BUSY = 3, LATE_NS = 2000000 };
+  uint32_t slot;
+  uint64_t generation, until = sys_now_ns() + LATE_NS;
+  for (int i = 0; i < TASKS; i++)
+    submit(t);
+  while (claims-- > 0 && table_claim(t, BUSY, &slot, &generation))
+    table_finish(t, BUSY, slot, generation);
+  while (sys_now_ns() < until)
+    sched_yield();
+  kill(sleeper, SIGCONT);
+}
+
+/* Collects all; when the first one of that worker was done, 0: none. */
+static uint64_t first_done(Table *t, uint32_t worker) {
+  uint64_t first = 0;
+  Completion c;
+  while (t->n_spare < t->n_used && await_completion(t, &c)) {
+    if (first == 0 && c.worker == worker)
+      first = sys_now_ns();
+    table_release(t, &c);
+  }
+  return first;
+}
+
+static void who_comes_late_rests(void) {
+  enum { WORKERS_HERE = 4, RESTS = 1, SLEEPER = 2, MANY = 20 };
+  const uint64_t rest_ns = 2000000;
+  Table t;
+  new_table(&t, WORKERS_HERE);
+  table_set_cpus(&t, 1);
+  pid_t sleeper = stopped_sleeper(&t, SLEEPER);
+  wake_late(&t, sleeper, MANY);
+  uint64_t begin = sys_now_ns();
+  check(first_done(&t, SLEEPER) >= begin + rest_ns,
+        "and works when the others do nothing any more");
+  while (!sleeps(&t, SLEEPER))
+    sched_yield();
+  kill(sleeper, SIGSTOP);
+  waitpid(sleeper, NULL, WUNTRACED);
+  submit(&t);
+  atomic_store(&t.resting[0], (uint64_t)1 << RESTS);
+  wake_late(&t, sleeper, MANY);
+  while (!sleeps(&t, SLEEPER))
+    sched_yield();
+  submit(&t);
+  check(sleeps(&t, SLEEPER), "while one rests nobody is woken, and the late "
+                             "sleep on");
+  atomic_store(&t.resting[0], 0);
+  submit(&t);
+  check(first_done(&t, SLEEPER) > 0, "afterwards they work");
+  table_stop(&t, STOP_NOW);
+  waitpid(sleeper, NULL, 0);
+  table_free(&t);
+}
+
 /* Each one takes the parent a while, as it does in life. */
 static uint32_t run_in_row(Table *t, uint32_t n) {
   enum { AT_ONCE = 16, WHILE_NS = 2000 };
@@ -607,6 +681,7 @@ int main(void) {
   blocks_that_wait_are_told();
   a_quick_task_does_not_wait_for_the_busy();
   nobody_is_woken_while_it_holds();
+  who_comes_late_rests();
   tasks_in_a_row_are_not_a_switch_each();
   a_late_waker_leaves_no_sleeper_behind();
   a_waker_cut_short_leaves_nobody_asleep();

@@ -1,12 +1,12 @@
 /*
-** wake.pml - who is woken for a task: submit, claim, look, doze, sleep and wake
-** of host/table.c; any worker may be killed before any step of its own.
+** wake.pml - who is woken for a task: submit, claim, look, doze, rest, sleep and
+** wake of host/table.c; any worker may be killed before any step of its own.
 **
 **   make model      (needs spin)
 **
 ** A step is one access to shared memory.  Tasks but the first SHORT run until
 ** all have been claimed: a task that nobody is woken for, while somebody sleeps,
-** is an invalid end.  A task is begun once, and lost only with its worker.
+** is an invalid end.  Who is woken while there is work may have come late.  A task is begun once, and lost only with its worker.
 ** With -DBUG=n there is one of these faults, which has to be found:
 **
 **   2 a death wakes nobody for what is left   3 no look between `idle` and sleep
@@ -14,6 +14,7 @@
 **   8 the bits of the dead stay               9 who claims wakes no next one
 **  10 a dozer does not look by himself       11 a late waker leaves the bit set
 **  12 whom the dead had not woken yet sleeps on
+**  13 no look between `idle` and sleep on    14 who rests does not look by himself
 */
 #ifndef WORKERS
 #define WORKERS 2
@@ -41,7 +42,7 @@ bool quick[TASKS];
 byte head, tail;
 
 /* bitmaps: a load sees all of one */
-bool idle[WORKERS], awake[WORKERS], dozing[WORKERS];
+bool idle[WORKERS], awake[WORKERS], dozing[WORKERS], resting[WORKERS];
 bool futex[WORKERS] = true;
 bool stop;
 
@@ -70,8 +71,15 @@ inline wake_one() {
   fi
 }
 
-/* Unless somebody looks, or dozes while the task is a quick one. */
+/* Unless somebody rests, or dozes while the task is a quick one. */
 inline wake_for(t) {
+  if
+  :: ANY(resting)
+  :: else -> wake_unless_dozing(t)
+  fi
+}
+
+inline wake_unless_dozing(t) {
   if
   :: quick[t] && ANY(dozing) ->
      if
@@ -83,6 +91,21 @@ inline wake_for(t) {
 }
 
 #define WANTED (head < tail || stop)
+#define UNCLAIMED (head < tail && !stop)
+#if WORKERS > 2
+#define RESTS_BEFORE ((me > 0 && resting[0]) || (me > 1 && resting[1]))
+#else
+#define RESTS_BEFORE (me > 0 && resting[0])
+#endif
+
+/* Who finds nothing to do ends it. */
+inline rouse_resting() {
+  if :: resting[0] -> futex[0] = true :: else fi;
+  if :: resting[1] -> futex[1] = true :: else fi;
+#if WORKERS > 2
+  if :: resting[2] -> futex[2] = true :: else fi;
+#endif
+}
 
 proctype Worker(byte me) {
   byte h;
@@ -159,12 +182,44 @@ claim:
        fi
     :: else
     fi;
+    rouse_resting();
 end_asleep:
     futex[me];
 #if BUG != 11
     idle[me] = false;
 #endif
-    goto claim
+woken:
+    if
+    :: true -> goto claim
+    :: UNCLAIMED -> /* it came late */
+       futex[me] = false;
+       resting[me] = true;
+       if
+       :: RESTS_BEFORE ->
+          resting[me] = false;
+          futex[me] = false;
+          idle[me] = true;
+#if BUG != 13
+          if
+          :: ANY(resting) && !stop -> goto end_asleep
+          :: else -> idle[me] = false; goto woken
+          fi
+#else
+          goto end_asleep
+#endif
+       :: else ->
+#if BUG == 14
+          futex[me];
+#else
+          if
+          :: UNCLAIMED -> skip /* until it is roused, or for a moment */
+          :: else
+          fi;
+#endif
+          resting[me] = false;
+          goto claim
+       fi
+    fi;
 leave:
 end_left:
     false
@@ -208,6 +263,7 @@ end_waiting:
      idle[w] = false;
      awake[w] = false;
      dozing[w] = false;
+     resting[w] = false;
 #endif
 #if BUG == 5
      dead[w] = true;
