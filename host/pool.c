@@ -144,7 +144,7 @@ static int open_parts(Pool *p, const PoolSpec *spec) {
   if (spec->digests != NULL)
     strncpy(p->brief.digests, spec->digests, BRIEF_DIGESTS - 1);
   if (spec->processes > 0) {
-    p->shadow = malloc(TABLE_SLOTS * sizeof *p->shadow);
+    p->shadow = sys_pages(TABLE_SLOTS * sizeof *p->shadow);
     return p->shadow == NULL ? -1 : start(p, shape_of(spec));
   }
   p->ended = true;
@@ -806,7 +806,7 @@ void pool_release(Pool *p) {
   table_free(&p->table);
   sys_close(p->event_fd);
   sys_close(p->poll_fd);
-  free(p->shadow);
+  sys_free_pages(p->shadow, TABLE_SLOTS * sizeof *p->shadow);
   p->shadow = NULL;
   p->event_fd = p->poll_fd = -1;
   p->ended = true;

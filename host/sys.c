@@ -86,6 +86,17 @@ int sys_shared_readonly(const Shared *s) {
   return mprotect(s->base, s->bytes, PROT_READ);
 }
 
+void *sys_pages(size_t bytes) {
+  int how = MAP_PRIVATE | MAP_ANONYMOUS;
+  void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, how, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+void sys_free_pages(void *pages, size_t bytes) {
+  if (pages != NULL)
+    munmap(pages, bytes);
+}
+
 static uint8_t *page_down(void *p) {
   return (uint8_t *)((uintptr_t)p & ~(uintptr_t)(sys_page_bytes() - 1));
 }

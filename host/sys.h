@@ -27,6 +27,10 @@ int sys_shared_open(Shared *s, int fd, size_t bytes); /* takes the fd */
 void sys_shared_free(Shared *s);
 int sys_shared_readonly(const Shared *s); /* for this process, from now on */
 int sys_back(void *base, size_t bytes);   /* memory is there, else ENOMEM */
+/* Private, all zero, NULL: none. A heap with much that is free takes its time to
+** find a place for a large array. */
+void *sys_pages(size_t bytes);
+void sys_free_pages(void *pages, size_t bytes);
 /* Private memory whose contents nobody needs: the system takes it if it is
 ** short of memory, else it stays as it is, until something is written. */
 void sys_lend(void *base, size_t bytes);

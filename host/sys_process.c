@@ -35,13 +35,11 @@ enum { NS_PER_MS = 1000000 };
 int sys_getpid(void) {
   static int *kept; /* of this process alone */
   if (kept == NULL) {
-    int how = MAP_PRIVATE | MAP_ANONYMOUS;
-    void *page =
-        mmap(NULL, sys_page_bytes(), PROT_READ | PROT_WRITE, how, -1, 0);
-    if (page == MAP_FAILED)
+    void *page = sys_pages(sys_page_bytes());
+    if (page == NULL)
       return (int)getpid();
     if (madvise(page, sys_page_bytes(), MADV_WIPEONFORK) != 0) {
-      munmap(page, sys_page_bytes());
+      sys_free_pages(page, sys_page_bytes());
       return (int)getpid();
     }
     kept = page;

@@ -497,8 +497,8 @@ bool table_spin_for_completions(Table *t) {
 
 static int make_private(Table *t) {
   uint32_t w = t->shape.workers;
-  t->generation = malloc(TABLE_SLOTS * sizeof *t->generation);
-  t->spare = malloc(TABLE_SLOTS * sizeof *t->spare);
+  t->generation = sys_pages(TABLE_SLOTS * sizeof *t->generation);
+  t->spare = sys_pages(TABLE_SLOTS * sizeof *t->spare);
   t->seen = calloc(w, sizeof *t->seen);
   t->given = calloc(w, sizeof *t->given);
   t->held = calloc(w, sizeof *t->held);
@@ -546,8 +546,8 @@ int table_new(Table *t, TableShape shape) {
 void table_free(Table *t) {
   sys_shared_free(&t->region);
   sys_close(t->event_fd);
-  free(t->generation);
-  free(t->spare);
+  sys_free_pages(t->generation, TABLE_SLOTS * sizeof *t->generation);
+  sys_free_pages(t->spare, TABLE_SLOTS * sizeof *t->spare);
   free(t->seen);
   free(t->given);
   free(t->held);

@@ -143,7 +143,9 @@ local function entrants(case, rounds)
     if peer.rounds ~= 0 and available(peer[1]) then
       local args = {}
       for key, value in pairs(case.ours) do args[key] = value end
-      for _, key in ipairs { "n", "workers", "heap" } do args[key] = peer[key] or args[key] end
+      for _, key in ipairs { "n", "workers", "heap", "warm" } do
+        args[key] = peer[key] or args[key]
+      end
       all[#all + 1] = { who = peer[1], name = peer.as or peer[1], args = args,
         rounds = math.min(rounds, peer.rounds or rounds), goal = peer.goal, less = peer.less }
     end

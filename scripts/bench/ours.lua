@@ -134,7 +134,7 @@ end
 function run.echo(o)
   local pool <close> = tidepool.pool(o.workers)
   local text = ("x"):rep(o.bytes)
-  echoes(pool, 2, text)
+  echoes(pool, o.warm, text)
   timed(echoes, pool, o.n, text)
 end
 

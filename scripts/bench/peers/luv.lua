@@ -67,7 +67,7 @@ run.async = run.map
 
 function run.echo(o)
   local text = ("x"):rep(o.bytes)
-  stream(same, 2, 2, text)
+  stream(same, o.warm, 2, text)
   timed(stream, same, o.n, 2, text)
 end
 

@@ -139,7 +139,7 @@ def echoes(pool, value, n):
 
 def run_echo(make, o):
     pool, text = make(o["workers"]), b"x" * o["bytes"]
-    echoes(pool, text, 2)
+    echoes(pool, text, o["warm"])
     timed(lambda: echoes(pool, text, o["n"]))
     pool.end()
 
