@@ -450,12 +450,44 @@ static inline bool take_scalar(lua_State *L, const uint8_t **p,
   return true;
 }
 
-static bool take_scalars(lua_State *L, const uint8_t *bytes, size_t size,
-                         size_t *used, int n) {
-  const uint8_t *p = bytes;
+static inline bool flat_begins(const uint8_t *p, const uint8_t *end) {
+  return p < end && *p >> 6 == MAJOR_ARRAY >> 1 && (*p & 31) < INFO_ONE;
+}
+
+static inline bool is_string_at(const uint8_t *p, const uint8_t *end) {
+  return p < end && *p >> 6 == MAJOR_BYTES >> 1;
+}
+
+/* A short list or record of scalars: see encode_flat.c. */
+static bool take_flat(lua_State *L, const uint8_t **p, const uint8_t *end) {
+  enum { MAP = MAJOR_MAP << 5, ARRAY = MAJOR_ARRAY << 5, ROOM = 3 };
+  unsigned first = (unsigned)head_once(*(*p)++), n = first & 31;
+  bool is_map = first >= MAP;
+  if (n >= INFO_ONE || !lua_checkstack(L, ROOM))
+    return false;
+  lua_createtable(L, is_map ? 0 : (int)n, is_map ? (int)n : 0);
+  for (unsigned i = 1; i <= n; i++) {
+    if (is_map && (!is_string_at(*p, end) || !take_scalar(L, p, end)))
+      return false;
+    if (!take_scalar(L, p, end))
+      return false;
+    if (is_map)
+      lua_rawset(L, -3);
+    else
+      lua_rawseti(L, -2, i);
+  }
+  return true;
+}
+
+static bool take_simple(lua_State *L, const uint8_t *bytes, size_t size,
+                        size_t *used, int n) {
+  const uint8_t *p = bytes, *end = bytes + size;
+  int top = lua_gettop(L);
   for (int i = 0; i < n; i++)
-    if (!take_scalar(L, &p, bytes + size)) {
-      lua_pop(L, i);
+    if (!(scalar_begins(p, end)
+              ? take_scalar(L, &p, end)
+              : flat_begins(p, end) && take_flat(L, &p, end))) {
+      lua_settop(L, top);
       return false;
     }
   *used = (size_t)(p - bytes);
@@ -502,8 +534,7 @@ static CodecStatus decode_all(lua_State *L, const uint8_t *bytes, size_t size,
 CodecStatus codec_decode_raw(lua_State *L, const uint8_t *bytes, size_t size,
                              size_t *used, int n, const CodecOptions *opts,
                              CodecError *err) {
-  if (!scalar_begins(bytes, bytes + size) || !scalar_fits(opts, n) ||
-      !take_scalars(L, bytes, size, used, n))
+  if (!scalar_fits(opts, n) || !take_simple(L, bytes, size, used, n))
     return decode_all(L, bytes, size, used, n, opts, err);
   return err->status = CODEC_OK;
 }

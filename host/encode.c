@@ -520,11 +520,16 @@ CodecStatus encode_message(Encoder *e, int first, int n) {
   }
 }
 
-static bool put_scalars(lua_State *L, int first, int n, Buf *b,
-                        uint32_t flags) {
+/* Scalars and, as there is nothing that it could be the same as, one flat
+** table. */
+static bool put_simple(lua_State *L, int first, int n, Buf *b, uint32_t flags) {
   size_t mark = b->len, bytes;
-  for (int i = 0; i < n; i++, b->len += bytes)
-    if ((bytes = scalar_append(L, first + i, b, flags)) == 0) {
+  bool flat = false;
+  for (int i = first; i < first + n; i++)
+    if ((bytes = scalar_append(L, i, b, flags)) > 0) {
+      b->len += bytes;
+    } else if (flat || lua_type(L, i) != LUA_TTABLE ||
+               !(flat = encode_flat(L, i, b, flags))) {
       b->len = mark;
       return false;
     }
@@ -565,7 +570,7 @@ static CodecStatus encode_all(lua_State *L, int first, int n, Buf *b,
 
 CodecStatus codec_encode(lua_State *L, int first, int n, Buf *b,
                          const CodecOptions *opts, CodecError *err) {
-  if (scalar_fits(opts, n) && put_scalars(L, first, n, b, opts->flags))
+  if (scalar_fits(opts, n) && put_simple(L, first, n, b, opts->flags))
     return err->status = CODEC_OK;
   return encode_all(L, first, n, b, opts, err);
 }

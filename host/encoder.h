@@ -65,6 +65,10 @@ CodecStatus encode_plain(Encoder *e, int t);
 CodecStatus encode_pair(Encoder *e, int t);
 size_t encode_count_pairs(lua_State *L, int t);
 
+/* encode_flat.c: the table at `t`, if it is a short one of scalars. False: it is
+** not, or there is no room. */
+bool encode_flat(lua_State *L, int t, Buf *b, uint32_t flags);
+
 /* encode_sorted.c: a map in the order of its encoded keys */
 CodecStatus encode_sorted(Encoder *e, int t);
 

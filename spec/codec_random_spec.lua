@@ -148,6 +148,23 @@ describe("codec with random values", function()
     end
   end)
 
+  -- Within another table they go the whole way.
+  it("writes and reads short tables of scalars as it does within others", function()
+    for _ = 1, 20000 do
+      local t, is_list = {}, random(2) == 1
+      for i = 1, random(0, random(8) == 1 and 30 or 5) do
+        t[is_list and i or random_key()] = random_value(random(30) == 1 and 1 or 0, {})
+      end
+      if random(10) == 1 then t[random(6)] = nil end
+      for _, opts in ipairs { {}, { strings = "bytes" } } do
+        local bytes, within = codec.encode(t, opts), codec.encode({ t }, opts)
+        assert.equal(within:sub(2), bytes)
+        assert.is_true(same(t, codec.decode(bytes), {}))
+        assert.is_true(same(t, codec.decode(within)[1], {}))
+      end
+    end
+  end)
+
   it("gives the same bytes for the same contents when deterministic", function()
     math.randomseed(8)
     for _ = 1, 3000 do
