@@ -7,8 +7,8 @@ local rows = {
   [0] = "buf | embed | glob",
   "sys sys_process | sys_file | sys_prompt",
   "alloc fresh | arena | window | table | digest | walk | frame | glimpse | state | task |" ..
-    " codec head seen check encode encoder encode_error encode_flat encode_object encode_sorted decode" ..
-    " decoder decode_key decode_tag scalar",
+    " codec head seen check encode encoder encode_error encode_flat encode_object encode_sorted" ..
+    " decode decoder decode_key decode_tag scalar",
   "supervisor supervisor_child nursery | worker | pool",
   "lua_pool lua_start lua_feed lua_job lua_result lua_look | lua_codec lua_codec_diag |" ..
     " lua_nursery | lua_digest | lua_walk | lua_rules | lua_core",
