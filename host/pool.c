@@ -761,6 +761,8 @@ PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
   if (n < 0)
     return WAIT_SIGNAL;
   take_news(p, tags, n);
+  if (n == 0 && has_table(p)) /* who was to look for work may be held up */
+    table_wake_idle(&p->table);
   return n == 0 ? WAIT_TIMEOUT : WAIT_WOKEN;
 }
 

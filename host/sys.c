@@ -25,10 +25,23 @@
 enum { NS_PER_MS = 1000000 };
 static const uint64_t NS_PER_S = 1000000000;
 
+static uint64_t ns_of(struct timespec t) {
+  return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 uint64_t sys_now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+  return ns_of(t);
+}
+
+uint64_t sys_cpu_ns(int pid) {
+  struct timespec t;
+  clockid_t clock;
+  if (pid <= 1 || clock_getcpuclockid(pid, &clock) != 0 ||
+      clock_gettime(clock, &t) != 0)
+    return 0;
+  return ns_of(t);
 }
 
 int sys_sleep_ns(uint64_t ns) {

@@ -13,6 +13,8 @@
 
 /* time: monotonic, in ns */
 uint64_t sys_now_ns(void);
+/* That the process has had of the processors; 0: it is not known. */
+uint64_t sys_cpu_ns(int pid);
 int sys_sleep_ns(uint64_t ns); /* -1 with EINTR when a signal ended it */
 
 /* memory shared with processes forked later or handed its descriptor */

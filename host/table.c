@@ -38,18 +38,21 @@
 
 enum { CELLS = 2 * TABLE_SLOTS, OUT_CELLS = 2 * TABLE_UNREAD };
 enum { MOST_HELD = 64, HELD_BYTES = 1024 };
-enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 5 };
+enum { SLOT_BITS = 24, STATE_BITS = 8, BITMAPS = 4 };
 
 struct TableHead {
   TABLE_LINE _Atomic uint64_t tail;  /* the parent writes */
   TABLE_LINE _Atomic uint64_t head;  /* anyone helps it forward */
   TABLE_LINE _Atomic uint32_t armed; /* completions until the next kick */
   TABLE_LINE _Atomic uint32_t stop;
-  _Atomic uint32_t broken_why;  /* wait status */
-  _Atomic uint32_t broken;      /* the supervisor or the parent writes */
-  _Atomic uint32_t slots_used;  /* the parent writes; repair looks no further */
-  _Atomic uint32_t cpus;        /* the parent writes; 0: never spin */
-  _Atomic uint32_t waking;      /* the parent writes: it wakes somebody */
+  _Atomic uint32_t broken_why; /* wait status */
+  _Atomic uint32_t broken;     /* the supervisor or the parent writes */
+  _Atomic uint32_t slots_used; /* the parent writes; repair looks no further */
+  _Atomic uint32_t cpus;       /* the parent writes; 0: never spin */
+  _Atomic uint32_t waking;     /* the parent writes: it wakes somebody */
+  TABLE_LINE _Atomic uint64_t rests_until; /* 0: nobody rests */
+  _Atomic uint64_t busy_until; /* nobody may rest, however late it comes */
+  _Atomic uint32_t rester;
   _Atomic uint32_t error_state; /* 0 none, 1 being written, 2 whole */
   uint32_t error_bytes;
   char error[TABLE_ERROR_BYTES]; /* the first failed start, encoded */
@@ -59,7 +62,8 @@ struct TableHead {
 struct Lane {
   TABLE_LINE _Atomic uint32_t futex;    /* 0: about to sleep */
   _Atomic uint32_t wants_room;          /* the worker; the parent clears */
-  _Atomic uint64_t woken_ns, woken_at;  /* who wakes it: when, at which head */
+  _Atomic uint64_t woken_ns, woken_at;  /* who wakes it: when (0: nobody says),
+                                        ** and where the head was */
   TABLE_LINE _Atomic uint64_t out_tail; /* the worker, or repair after it */
   _Atomic uint32_t phase, pid;          /* the worker */
   TABLE_LINE _Atomic uint64_t out_head; /* the parent: completions released */
@@ -124,7 +128,7 @@ static size_t region_bytes(const TableShape *shape) {
 static void lay_out(Table *t) {
   uint8_t *at = t->region.base;
   _Atomic uint64_t **bitmaps[BITMAPS] = {&t->idle, &t->done, &t->awake,
-                                         &t->dozing, &t->resting};
+                                         &t->dozing};
   t->args = (Shared){at + t->shape.control_bytes, t->shape.args_bytes, -1};
   t->results = t->args.base + t->args.bytes;
   for (int i = 0; i < BITMAPS; i++, at += bitmap_bytes(t->shape.workers))
@@ -298,11 +302,16 @@ static bool spin(Table *t, bool (*look)(const Table *t)) {
   return false;
 }
 
+static void end_rest(Table *t, uint32_t w) {
+  if (atomic_load(&t->head->rester) == w)
+    atomic_store(&t->head->rests_until, 0);
+}
+
 static void stop_looking(Table *t, uint32_t w) {
   uint64_t others = ~((uint64_t)1 << w % 64);
   atomic_fetch_and(&t->awake[w / 64], others);
   atomic_fetch_and(&t->dozing[w / 64], others);
-  atomic_fetch_and(&t->resting[w / 64], others);
+  end_rest(t, w);
 }
 
 static bool is_wanted(const Table *t) {
@@ -409,81 +418,122 @@ static bool doze(Table *t, uint32_t me) {
 }
 
 /*
-** Where more workers are awake than there are processors, tasks that block let
-** all of them come to work in turn, each with cold caches, and the more there
-** are the less is done.  One that is woken knows: it comes late, since others
-** had to go first, and these have claimed many tasks meanwhile.  It rests, and
-** as long as somebody rests nobody is woken.  He looks by himself after a while,
-** and works when he came in time some times running, or the others claim little
-** any more; or at once, when somebody finds nothing to do.  Who comes late while
-** another one rests goes back to sleep.
+** Where tasks block, all workers of a large pool come to work in turn, each with
+** cold caches, though a few would keep the processors busy: the more there are,
+** the less is done.  One that is woken late, since others had to go first, sees
+** whether they suffice: whether they have the processors to themselves while it
+** naps.  As long as they have, he rests, and while he rests nobody is woken; who
+** else comes late sleeps on.  If not (tasks take long, or other programs run)
+** all are woken that there is work for, and nobody may rest for a while.  Who
+** finds nothing to do, or leaves, ends the rest; if he does not come back it
+** ends by itself.
 */
-enum { MANY = 4 /* for each processor */, TIMES = 3 };
-static const uint64_t LATE_NS = 200000;
-static const uint64_t REST_NS = 2000000, REST_MOST_NS = 16000000;
+enum { MANY = 4 /* for each processor */, SAMPLED = 64, LEAST_PERCENT = 50 };
+static const uint64_t LATE_NS = 200000, SLACK_NS = 2000000;
+static const uint64_t REST_NS = 1000000, REST_MOST_NS = 4000000;
+static const uint64_t BUSY_NS = 64000000;
+
+/* What some of those who are awake have had of the processors. */
+typedef struct Usage {
+  uint64_t begin_ns, had_ns[SAMPLED];
+  uint32_t worker[SAMPLED], n, awake;
+} Usage;
+
+static bool does_rest(const Table *t) {
+  uint64_t until = atomic_load(&t->head->rests_until);
+  return until != 0 && sys_now_ns() < until;
+}
 
 static bool has_unclaimed(const Table *t) {
   return table_unclaimed(t) > 0 && table_stopping(t) == STOP_NOT;
 }
 
-/* Others have claimed many since, and are not as few as processors. */
-static bool is_served(const Table *t, uint64_t since) {
-  uint32_t cpus = atomic_load(&t->head->cpus);
-  return cpus > 0 && head_now(t) >= since + (uint64_t)MANY * cpus &&
-         t->shape.workers > cpus + count_idle(t) && has_unclaimed(t);
+static bool is_idle(const Table *t, uint32_t w) {
+  return atomic_load(&t->idle[w / 64]) >> w % 64 & 1;
 }
 
-static bool is_late(uint64_t due_ns) {
-  return sys_now_ns() >= due_ns + LATE_NS;
-}
-
-static bool rests_before(const Table *t, uint32_t me) {
-  uint64_t lower = ((uint64_t)1 << me % 64) - 1;
-  for (uint32_t i = 0; i < me / 64; i++)
-    if (atomic_load(&t->resting[i]) != 0)
-      return true;
-  return (atomic_load(&t->resting[me / 64]) & lower) != 0;
-}
-
-static void rest_first(Table *t, _Atomic uint32_t *futex) {
-  uint64_t ns = REST_NS;
-  for (int in_time = 0; in_time < TIMES && has_unclaimed(t);) {
-    uint64_t due_ns = sys_now_ns() + ns, since = head_now(t);
-    sys_futex_nap(futex, 0, ns);
-    if (atomic_load(futex) != 0 || !is_served(t, since))
-      return;
-    in_time++;
-    if (is_late(due_ns)) {
-      in_time = 0;
-      ns = ns < REST_MOST_NS ? 2 * ns : ns;
-    }
+static void begin_usage(const Table *t, Usage *u) {
+  u->n = u->awake = 0;
+  for (uint32_t w = 0; w < t->shape.workers; w++) {
+    if (is_idle(t, w))
+      continue;
+    u->awake++;
+    if (u->n == SAMPLED)
+      continue;
+    u->worker[u->n] = w;
+    u->had_ns[u->n++] = sys_cpu_ns(table_pid(t, w));
   }
+  u->begin_ns = sys_now_ns();
+}
+
+static bool do_they_suffice(const Table *t, const Usage *u) {
+  uint64_t whole = (sys_now_ns() - u->begin_ns) * atomic_load(&t->head->cpus);
+  uint64_t used = 0, now;
+  for (uint32_t i = 0; i < u->n; i++)
+    if ((now = sys_cpu_ns(table_pid(t, u->worker[i]))) > u->had_ns[i])
+      used += now - u->had_ns[i];
+  return u->n > 0 && used / u->n * u->awake >= whole / 100 * LEAST_PERCENT;
+}
+
+/* False: they do not, as was seen twice in a row. */
+static bool nap_while_they_suffice(Table *t, _Atomic uint32_t *futex) {
+  Usage usage;
+  bool doubtful = false;
+  for (uint64_t ns = REST_NS; has_unclaimed(t);) {
+    atomic_store(&t->head->rests_until, sys_now_ns() + ns + SLACK_NS);
+    begin_usage(t, &usage);
+    sys_futex_nap(futex, 0, ns);
+    if (atomic_load(futex) != 0)
+      return true;
+    bool suffice = do_they_suffice(t, &usage);
+    if (!suffice && doubtful)
+      return false;
+    doubtful = !suffice;
+    ns = doubtful ? REST_NS : ns < REST_MOST_NS ? 2 * ns : ns;
+  }
+  return true;
 }
 
 /* False: another one rests. */
 static bool rest(Table *t, uint32_t me) {
-  _Atomic uint64_t *resting = &t->resting[me / 64];
-  uint64_t bit = (uint64_t)1 << me % 64;
-  atomic_store(&t->lane[me].futex, 0);
-  atomic_fetch_or(resting, bit);
-  bool first = !rests_before(t, me);
-  if (first)
-    rest_first(t, &t->lane[me].futex);
-  atomic_fetch_and(resting, ~bit);
-  return first;
+  _Atomic uint32_t *futex = &t->lane[me].futex;
+  uint64_t until = atomic_load(&t->head->rests_until), now = sys_now_ns();
+  atomic_store(futex, 0);
+  if (now < until || !atomic_compare_exchange_strong(&t->head->rests_until,
+                                                     &until, now + SLACK_NS))
+    return false;
+  atomic_store(&t->head->rester, me);
+  bool suffice = nap_while_they_suffice(t, futex);
+  end_rest(t, me);
+  if (!suffice) {
+    atomic_store(&t->head->busy_until, sys_now_ns() + BUSY_NS);
+    table_wake_idle(t);
+  }
+  return true;
 }
 
-static void rouse_resting(Table *t) {
-  for (uint32_t w = 0; w < t->shape.workers && any(t, t->resting); w++)
-    if (atomic_load(&t->resting[w / 64]) >> w % 64 & 1)
-      rouse(t, w);
+static void rouse_rester(Table *t) {
+  uint32_t w = atomic_load(&t->head->rester);
+  if (atomic_load(&t->head->rests_until) == 0 || w >= t->shape.workers)
+    return;
+  end_rest(t, w);
+  rouse(t, w);
+}
+
+/* Others have gone first, and nobody has seen of late that they are too few. */
+static bool is_late(const Table *t, const Lane *lane) {
+  uint64_t woken = atomic_load(&lane->woken_ns), now = sys_now_ns();
+  uint64_t claimed = head_now(t) - atomic_load(&lane->woken_at);
+  return woken != 0 && now >= woken + LATE_NS &&
+         now >= atomic_load(&t->head->busy_until) &&
+         claimed >= (uint64_t)MANY * atomic_load(&t->head->cpus);
 }
 
 /* Woken, and not needed: true if it may sleep on. */
 static bool may_sleep_on(Table *t, uint32_t me) {
-  const Lane *lane = &t->lane[me];
-  return is_served(t, atomic_load(&lane->woken_at)) &&
-         is_late(atomic_load(&lane->woken_ns)) && !rest(t, me);
+  uint32_t cpus = atomic_load(&t->head->cpus);
+  return cpus > 0 && t->shape.workers > cpus + count_idle(t) &&
+         has_unclaimed(t) && is_late(t, &t->lane[me]) && !rest(t, me);
 }
 
 bool table_spin_for_completions(Table *t) {
@@ -589,8 +639,8 @@ bool table_acquire(Table *t, uint32_t *slot) {
 static void announce(Table *t) {
   uint32_t n = t->unannounced, cpus = atomic_load(&t->head->cpus);
   t->unannounced = 0;
-  if (!any(t, t->idle) || any(t, t->awake) || any(t, t->resting) ||
-      can_wait(t, t->latest))
+  if (!any(t, t->idle) || any(t, t->awake) || can_wait(t, t->latest) ||
+      does_rest(t))
     return;
   if (cpus > 0 && n > cpus)
     n = cpus;
@@ -799,8 +849,8 @@ bool table_claim(Table *t, uint32_t me, uint32_t *slot, uint64_t *generation) {
       t->latest = &t->slot[i];
       t->latest_bytes = t->args.base + t->latest->args_at % t->args.bytes;
       t->dozes = t->latest->quick != 0;
-      if (any(t, t->idle) && table_unclaimed(t) > 0 && !any(t, t->resting) &&
-          !can_wait(t, t->latest))
+      if (any(t, t->idle) && table_unclaimed(t) > 0 &&
+          !can_wait(t, t->latest) && !does_rest(t))
         wake_one(t); /* the parent may have left that to us */
       *slot = i;
       *generation = generation_of(cell);
@@ -840,6 +890,7 @@ bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
 }
 
 static void mark_idle(Table *t, uint32_t me) {
+  atomic_store(&t->lane[me].woken_ns, 0);
   atomic_store(&t->lane[me].futex, 0);
   atomic_fetch_or(&t->idle[me / 64], (uint64_t)1 << me % 64);
 }
@@ -867,11 +918,11 @@ void table_sleep(Table *t, uint32_t me) {
     unmark_idle(t, me);
     return;
   }
-  rouse_resting(t);
+  rouse_rester(t);
   sleep_idle(t, me);
   while (may_sleep_on(t, me)) {
     mark_idle(t, me);
-    if (any(t, t->resting) && table_stopping(t) == STOP_NOT)
+    if (does_rest(t) && table_stopping(t) == STOP_NOT)
       sleep_idle(t, me);
     else
       unmark_idle(t, me);
@@ -924,6 +975,8 @@ int table_pid(const Table *t, uint32_t worker) {
 }
 
 void table_set_phase(Table *t, uint32_t me, WorkerPhase phase) {
+  if (phase == PHASE_LEAVING)
+    rouse_rester(t);
   atomic_store(&t->lane[me].phase, phase);
 }
 

@@ -71,11 +71,10 @@ typedef struct Table {
   Shared region, args; /* control, ARGS (its part), a window per worker */
   uint8_t *results;
   /* bitmaps of workers */
-  _Atomic uint64_t *idle;    /* asleep */
-  _Atomic uint64_t *done;    /* with completions */
-  _Atomic uint64_t *awake;   /* looking, not asleep */
-  _Atomic uint64_t *dozing;  /* asleep for a moment */
-  _Atomic uint64_t *resting; /* so long that it is no use to wake another */
+  _Atomic uint64_t *idle;   /* asleep */
+  _Atomic uint64_t *done;   /* with completions */
+  _Atomic uint64_t *awake;  /* looking, not asleep */
+  _Atomic uint64_t *dozing; /* asleep for a moment */
   TableHead *head;
   _Atomic uint64_t *cell;
   Lane *lane;
@@ -119,6 +118,7 @@ uint8_t *table_window(const Table *t, uint32_t worker);
 void table_stop(Table *t, StopKind kind); /* and wakes every sleeper */
 StopKind table_stopping(const Table *t);
 void table_wake_parent(Table *t);
+void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
 /* The pool cannot go on: its workers die at start, the last one of `why`. */
 void table_break(Table *t, int why);
 int table_broken_why(const Table *t);
@@ -175,6 +175,5 @@ uint64_t table_doomed(const Table *t, uint32_t worker); /* a task, 0: none */
 bool table_is_at(const Table *t, uint32_t worker, uint64_t task);
 /* It was stopped: no work is brought to it while others sleep. */
 void table_pass_over(Table *t, uint32_t worker);
-void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
 
 #endif

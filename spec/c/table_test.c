@@ -455,19 +455,22 @@ static pid_t stopped_sleeper(Table *t, uint32_t me) {
   return pid;
 }
 
-/* It is woken for tasks, another worker, a busy one, claims some of them, and
-** much later it may go on. */
-static void wake_late(Table *t, pid_t sleeper, uint32_t claims) {
-  enum { TASKS = 64, BUSY = 3, LATE_NS = 2000000 };
+enum { BUSY = 3 }; /* a worker that the test plays */
+
+/* Who sleeps is woken for tasks, of which another worker claims some, and much
+** later they may go on. */
+static void wake_late(Table *t, const pid_t *sleepers, int n) {
+  enum { TASKS = 64, CLAIMS = 20, LATE_NS = 2000000 };
   uint32_t slot;
   uint64_t generation, until = sys_now_ns() + LATE_NS;
   for (int i = 0; i < TASKS; i++)
     submit(t);
-  while (claims-- > 0 && table_claim(t, BUSY, &slot, &generation))
+  for (int i = 0; i < CLAIMS && table_claim(t, BUSY, &slot, &generation); i++)
     table_finish(t, BUSY, slot, generation);
   while (sys_now_ns() < until)
     sched_yield();
-  kill(sleeper, SIGCONT);
+  while (n-- > 0)
+    kill(sleepers[n], SIGCONT);
 }
 
 /* Collects all; when the first one of that worker was done, 0: none. */
@@ -482,35 +485,60 @@ static uint64_t first_done(Table *t, uint32_t worker) {
   return first;
 }
 
-static void who_comes_late_rests(void) {
-  enum { WORKERS_HERE = 4, RESTS = 1, SLEEPER = 2, MANY = 20 };
-  const uint64_t rest_ns = 2000000;
+static void end_all(Table *t, const pid_t *sleepers, int n) {
+  table_stop(t, STOP_NOW);
+  while (n-- > 0)
+    waitpid(sleepers[n], NULL, 0);
+  table_free(t);
+}
+
+/* Others claimed many tasks, but use no processor. */
+static void who_comes_late_looks_first(void) {
+  enum { SLEEPER = 2 };
+  const uint64_t looks_ns = 2000000;
   Table t;
-  new_table(&t, WORKERS_HERE);
+  new_table(&t, BUSY + 1);
   table_set_cpus(&t, 1);
   pid_t sleeper = stopped_sleeper(&t, SLEEPER);
-  wake_late(&t, sleeper, MANY);
+  wake_late(&t, &sleeper, 1);
   uint64_t begin = sys_now_ns();
-  check(first_done(&t, SLEEPER) >= begin + rest_ns,
-        "and works when the others do nothing any more");
-  while (!sleeps(&t, SLEEPER))
+  check(first_done(&t, SLEEPER) >= begin + looks_ns,
+        "and works when they do not suffice");
+  end_all(&t, &sleeper, 1);
+}
+
+static pid_t burn(void) {
+  pid_t pid = fork();
+  while (pid == 0)
+    continue;
+  return pid;
+}
+
+/* Two more workers keep the processor busy. */
+static void while_one_rests_the_late_sleep_on(void) {
+  enum { FIRST = 1, N = 2 };
+  Table t;
+  pid_t sleepers[N], burners[N] = {burn(), burn()};
+  new_table(&t, BUSY + 1);
+  table_set_cpus(&t, 1);
+  table_set_pid(&t, 0, burners[0]);
+  table_set_pid(&t, BUSY, burners[1]);
+  for (uint32_t i = 0; i < N; i++) {
+    sleepers[i] = stopped_sleeper(&t, FIRST + i);
+    table_set_pid(&t, FIRST + i, sleepers[i]);
+  }
+  wake_late(&t, sleepers, N);
+  while (!sleeps(&t, FIRST) && !sleeps(&t, FIRST + 1))
     sched_yield();
-  kill(sleeper, SIGSTOP);
-  waitpid(sleeper, NULL, WUNTRACED);
   submit(&t);
-  atomic_store(&t.resting[0], (uint64_t)1 << RESTS);
-  wake_late(&t, sleeper, MANY);
-  while (!sleeps(&t, SLEEPER))
-    sched_yield();
-  submit(&t);
-  check(sleeps(&t, SLEEPER), "while one rests nobody is woken, and the late "
-                             "sleep on");
-  atomic_store(&t.resting[0], 0);
-  submit(&t);
-  check(first_done(&t, SLEEPER) > 0, "afterwards they work");
-  table_stop(&t, STOP_NOW);
-  waitpid(sleeper, NULL, 0);
-  table_free(&t);
+  check(sleeps(&t, FIRST) != sleeps(&t, FIRST + 1), "and nobody is woken");
+  for (int i = 0; i < N; i++) {
+    kill(burners[i], SIGKILL);
+    waitpid(burners[i], NULL, 0);
+  }
+  first_done(&t, FIRST);
+  check(t.n_spare == t.n_used, "until they are needed");
+  end_all(&t, sleepers, N);
 }
 
 /* Each one takes the parent a while, as it does in life. */
@@ -681,7 +709,8 @@ int main(void) {
   blocks_that_wait_are_told();
   a_quick_task_does_not_wait_for_the_busy();
   nobody_is_woken_while_it_holds();
-  who_comes_late_rests();
+  who_comes_late_looks_first();
+  while_one_rests_the_late_sleep_on();
   tasks_in_a_row_are_not_a_switch_each();
   a_late_waker_leaves_no_sleeper_behind();
   a_waker_cut_short_leaves_nobody_asleep();

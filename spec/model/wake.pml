@@ -42,7 +42,8 @@ bool quick[TASKS];
 byte head, tail;
 
 /* bitmaps: a load sees all of one */
-bool idle[WORKERS], awake[WORKERS], dozing[WORKERS], resting[WORKERS];
+bool idle[WORKERS], awake[WORKERS], dozing[WORKERS];
+byte rests = NOBODY; /* who; in table.c a time that passes */
 bool futex[WORKERS] = true;
 bool stop;
 
@@ -74,7 +75,7 @@ inline wake_one() {
 /* Unless somebody rests, or dozes while the task is a quick one. */
 inline wake_for(t) {
   if
-  :: ANY(resting)
+  :: rests != NOBODY
   :: else -> wake_unless_dozing(t)
   fi
 }
@@ -92,23 +93,19 @@ inline wake_unless_dozing(t) {
 
 #define WANTED (head < tail || stop)
 #define UNCLAIMED (head < tail && !stop)
-#if WORKERS > 2
-#define RESTS_BEFORE ((me > 0 && resting[0]) || (me > 1 && resting[1]))
-#else
-#define RESTS_BEFORE (me > 0 && resting[0])
-#endif
 
 /* Who finds nothing to do ends it. */
-inline rouse_resting() {
-  if :: resting[0] -> futex[0] = true :: else fi;
-  if :: resting[1] -> futex[1] = true :: else fi;
-#if WORKERS > 2
-  if :: resting[2] -> futex[2] = true :: else fi;
-#endif
+inline rouse_rester() {
+  r = rests;
+  if
+  :: r != NOBODY -> rests = NOBODY; futex[r] = true
+  :: else
+  fi;
+  r = 0
 }
 
 proctype Worker(byte me) {
-  byte h;
+  byte h, r;
   bool got, dozes, looked;
   {
 claim:
@@ -182,7 +179,7 @@ claim:
        fi
     :: else
     fi;
-    rouse_resting();
+    rouse_rester();
 end_asleep:
     futex[me];
 #if BUG != 11
@@ -193,21 +190,20 @@ woken:
     :: true -> goto claim
     :: UNCLAIMED -> /* it came late */
        futex[me] = false;
-       resting[me] = true;
+       d_step { got = rests == NOBODY; if :: got -> rests = me :: else fi };
        if
-       :: RESTS_BEFORE ->
-          resting[me] = false;
-          futex[me] = false;
+       :: !got -> /* another one rests: it sleeps on */
           idle[me] = true;
 #if BUG != 13
           if
-          :: ANY(resting) && !stop -> goto end_asleep
+          :: rests != NOBODY && !stop -> goto end_asleep
           :: else -> idle[me] = false; goto woken
           fi
 #else
           goto end_asleep
 #endif
        :: else ->
+          got = false;
 #if BUG == 14
           futex[me];
 #else
@@ -216,7 +212,11 @@ woken:
           :: else
           fi;
 #endif
-          resting[me] = false;
+          if :: rests == me -> rests = NOBODY :: else fi;
+          if
+          :: head < tail -> wake_one() /* others did not suffice */
+          :: true
+          fi;
           goto claim
        fi
     fi;
@@ -263,7 +263,7 @@ end_waiting:
      idle[w] = false;
      awake[w] = false;
      dozing[w] = false;
-     resting[w] = false;
+     if :: rests == w -> rests = NOBODY :: else fi;
 #endif
 #if BUG == 5
      dead[w] = true;
