@@ -463,7 +463,7 @@ static bool take_flat(lua_State *L, const uint8_t **p, const uint8_t *end) {
   enum { MAP = MAJOR_MAP << 5, ARRAY = MAJOR_ARRAY << 5, ROOM = 3 };
   unsigned first = (unsigned)head_once(*(*p)++), n = first & 31;
   bool is_map = first >= MAP;
-  if (n >= INFO_ONE || !lua_checkstack(L, ROOM))
+  if (n >= (is_map ? INFO_ONE : BULK_LEAST) || !lua_checkstack(L, ROOM))
     return false;
   lua_createtable(L, is_map ? 0 : (int)n, is_map ? (int)n : 0);
   for (unsigned i = 1; i <= n; i++) {

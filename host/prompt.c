@@ -5,20 +5,22 @@
 #define _GNU_SOURCE
 #include "prompt.h"
 
-#include <errno.h>
 #include <lauxlib.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "guard.h"
 #include "lua_rules.h"
 #include "session.h"
+#include "sys_prompt.h"
 
-static void show_prompt(lua_State *L, bool first) {
+/* Who types may press Ctrl-C as soon as the prompt is there. */
+static void show_prompt(lua_State *L, bool first, bool typed) {
   const char *prompt = first ? "> " : ">> ";
   if (lua_getglobal(L, first ? "_PROMPT" : "_PROMPT2") != LUA_TNIL)
     prompt = luaL_tolstring(L, -1, NULL);
+  if (typed)
+    sys_interrupts_wait();
   fputs(prompt, stdout);
   fflush(stdout);
 }
@@ -37,28 +39,16 @@ static Line read_bytes(luaL_Buffer *line) {
   int c;
   while ((c = getchar()) != EOF && c != '\n')
     luaL_addchar(line, (char)c);
-  if (c == EOF && errno == EINTR && ferror(stdin)) {
-    clearerr(stdin);
-    putchar('\n');
-    return LINE_DROPPED;
-  }
   return c == EOF && luaL_bufflen(line) == 0 ? LINE_END : LINE_READ;
 }
 
-/* That it is called ends a getchar. */
-static void on_interrupt(int number) {
-  (void)number;
-}
-
-/* The same; at a terminal, SIGINT drops what was typed. */
+/* The same; at a terminal, where a line comes whole, SIGINT drops what was
+** typed. */
 static Line read_typed(luaL_Buffer *line) {
-  struct sigaction before, action = {.sa_handler = on_interrupt};
-  if (!isatty(STDIN_FILENO))
+  if (sys_await_typed())
     return read_bytes(line);
-  sigaction(SIGINT, &action, &before);
-  Line what = read_bytes(line);
-  sigaction(SIGINT, &before, NULL);
-  return what;
+  putchar('\n');
+  return LINE_DROPPED;
 }
 
 /*
@@ -68,16 +58,15 @@ static Line read_typed(luaL_Buffer *line) {
 */
 static Line read_line(lua_State *L, bool first) {
   int top = lua_gettop(L);
+  bool typed = isatty(STDIN_FILENO);
   luaL_Buffer line;
-  show_prompt(L, first);
+  show_prompt(L, first, typed);
   luaL_buffinit(L, &line);
-  Line what = read_typed(&line);
-  if (what == LINE_DROPPED)
-    luaL_buffsub(&line, luaL_bufflen(&line));
+  Line what = typed ? read_typed(&line) : read_bytes(&line);
   luaL_pushresult(&line);
   lua_replace(L, top + 1);
   lua_settop(L, what == LINE_END ? top : top + 1);
-  if (what == LINE_READ && !isatty(STDIN_FILENO))
+  if (what == LINE_READ && !typed)
     show_line(L);
   return what;
 }
@@ -161,6 +150,8 @@ static void print_results(lua_State *L) {
 /* False: a signal ends the program. */
 static bool run_plain(lua_State *L, bool greet) {
   int status;
+  if (isatty(STDIN_FILENO)) /* nothing waits where we do not look for it */
+    setvbuf(stdin, NULL, _IONBF, 0);
   if (greet)
     puts(LUA_COPYRIGHT);
   while (read_chunk(L, &status)) {

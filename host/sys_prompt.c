@@ -66,6 +66,40 @@ void sys_signals_block(bool block) {
   sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
+static sigset_t only_interrupt(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+void sys_interrupts_wait(void) {
+  sigset_t set = only_interrupt();
+  sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number) {
+  (void)number;
+  interrupted = 1;
+}
+
+bool sys_await_typed(void) {
+  struct sigaction before, action = {.sa_handler = on_interrupt};
+  struct pollfd typed = {.fd = STDIN_FILENO, .events = POLLIN};
+  sigset_t set = only_interrupt(), mask;
+  interrupted = 0;
+  sigaction(SIGINT, &action, &before);
+  sigprocmask(SIG_BLOCK, NULL, &mask);
+  sigdelset(&mask, SIGINT);
+  while (ppoll(&typed, 1, NULL, &mask) < 0 && errno == EINTR && !interrupted)
+    continue;
+  sigaction(SIGINT, &before, NULL);
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+  return !interrupted;
+}
+
 void sys_suspend(void) {
   sigset_t stop;
   sigemptyset(&stop);

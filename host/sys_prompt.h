@@ -21,6 +21,10 @@ int sys_signals_open(void);
 int sys_signal_next(int fd);
 void sys_signals_block(bool block);
 /* As Ctrl-Z does without a handler; returns when the shell goes on with us. */
+/* SIGINT waits from now on, for sys_await_typed. */
+void sys_interrupts_wait(void);
+/* Until there is input, or, false, SIGINT came; it does not wait any more. */
+bool sys_await_typed(void);
 void sys_suspend(void);
 
 /* The first that is readable, -1 after that many ms (-1: never). */
