@@ -12,7 +12,8 @@
 #   make steps           a worker killed after each instruction (STEP=1)
 #   make faults          operations that lose each allocation in turn
 #   make tsan            the slot table among threads (TASKS=1000000)
-#   make model           who is woken for a task, all there is (spin, 4 GB)
+#   make model           who is woken for a task, all there is (spin; more
+#                        than 13 GB; MODEL='-DTASKS=3 -DSHORT=1': 3 GB)
 #   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
 #   make dist            tidepool-VERSION.tar.gz, of HEAD if this is a checkout

@@ -3,9 +3,8 @@
 ** Runs in: the tests, and workers.  Owns: malloc's failures (--wrap), the state
 ** in which fault_test.lua runs.
 **
-**   fault_test [STRIDE]     every STRIDEth allocation; the fewer, the more
-*there
-**                           are
+**   fault_test [STRIDE]     every STRIDEth allocation; the more there are, the
+**                           fewer
 **
 ** Allocation n fails, or n and the next, or all from n on: of Lua's allocator
 ** and of malloc, in the parent or in a worker.  The operation does its work, or
