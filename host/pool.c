@@ -762,7 +762,7 @@ PoolWait pool_wait(Pool *p, uint32_t enough, int64_t timeout_ns) {
     return WAIT_SIGNAL;
   take_news(p, tags, n);
   if (n == 0 && has_table(p)) /* who was to look for work may be held up */
-    table_wake_idle(&p->table);
+    table_remind(&p->table);
   return n == 0 ? WAIT_TIMEOUT : WAIT_WOKEN;
 }
 

@@ -444,6 +444,11 @@ static bool does_rest(const Table *t) {
   return until != 0 && sys_now_ns() < until;
 }
 
+void table_remind(Table *t) {
+  if (!does_rest(t))
+    table_wake_idle(t);
+}
+
 static bool has_unclaimed(const Table *t) {
   return table_unclaimed(t) > 0 && table_stopping(t) == STOP_NOT;
 }

@@ -119,6 +119,7 @@ void table_stop(Table *t, StopKind kind); /* and wakes every sleeper */
 StopKind table_stopping(const Table *t);
 void table_wake_parent(Table *t);
 void table_wake_idle(Table *t); /* as many as there are unclaimed tasks */
+void table_remind(Table *t);    /* the same, unless somebody rests */
 /* The pool cannot go on: its workers die at start, the last one of `why`. */
 void table_break(Table *t, int why);
 int table_broken_why(const Table *t);
