@@ -460,16 +460,15 @@ static inline bool is_string_at(const uint8_t *p, const uint8_t *end) {
 
 /* A short list or record of scalars: see encode_flat.c. */
 static bool take_flat(lua_State *L, const uint8_t **p, const uint8_t *end) {
-  enum { MAP = MAJOR_MAP << 5, ARRAY = MAJOR_ARRAY << 5, ROOM = 3 };
+  enum { MAP = MAJOR_MAP << 5, ROOM = 3 };
   unsigned first = (unsigned)head_once(*(*p)++), n = first & 31;
   bool is_map = first >= MAP;
   if (n >= (is_map ? INFO_ONE : BULK_LEAST) || !lua_checkstack(L, ROOM))
     return false;
   lua_createtable(L, is_map ? 0 : (int)n, is_map ? (int)n : 0);
   for (unsigned i = 1; i <= n; i++) {
-    if (is_map && (!is_string_at(*p, end) || !take_scalar(L, p, end)))
-      return false;
-    if (!take_scalar(L, p, end))
+    if ((is_map && !(is_string_at(*p, end) && take_scalar(L, p, end))) ||
+        !take_scalar(L, p, end))
       return false;
     if (is_map)
       lua_rawset(L, -3);

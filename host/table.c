@@ -26,9 +26,9 @@
 ** A sleeper says that it sleeps, then looks once more, then sleeps; a waker
 ** makes its work visible, then looks who sleeps.  Between the store and the
 ** look stands a full barrier, so one of the two sees the other; the stores
-** themselves need no more than release, and can be under way together.  A worker's
-** completion ring has twice as many cells as may be unread: the cell being
-** written is never one of the last TABLE_UNREAD that repair compares with.
+** themselves need no more than release, and can be under way together.  A
+** worker's completion ring has twice as many cells as may be unread: the cell
+** being written is never one of the last TABLE_UNREAD that repair compares with.
 */
 #include "table.h"
 
@@ -153,6 +153,10 @@ uint8_t *table_window(const Table *t, uint32_t worker) {
 static void rouse(Table *t, uint32_t w) {
   atomic_store(&t->lane[w].futex, 1);
   sys_futex_wake(&t->lane[w].futex);
+}
+
+static bool is_idle(const Table *t, uint32_t w) {
+  return atomic_load(&t->idle[w / 64]) >> w % 64 & 1;
 }
 
 static uint64_t head_now(const Table *t) {
@@ -354,8 +358,10 @@ static void fetch_task(const Table *t, uint32_t me) {
 static void fetch_completions(const Table *t) {
   for (uint32_t i = 0; i < words(t); i++) {
     uint64_t bits = atomic_load(&t->done[i]);
-    uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
-    if (bits == 0 || w >= t->shape.workers)
+    if (bits == 0)
+      continue;
+    uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(bits);
+    if (w >= t->shape.workers)
       continue;
     fetch(&t->lane[w].out_tail);
     fetch(out_cell(t, w, t->seen[w]));
@@ -384,11 +390,13 @@ static bool spin_for_work(Table *t, uint32_t me) {
 ** each of them: it lets the waker go on, once, and finds more when it is back.
 */
 static bool yield_for_work(Table *t, uint32_t me) {
+  _Atomic uint64_t *awake = &t->awake[me / 64];
+  uint64_t bit = (uint64_t)1 << me % 64;
   if (!atomic_load(&t->head->waking))
     return false;
-  atomic_fetch_or(&t->awake[me / 64], (uint64_t)1 << me % 64);
+  atomic_fetch_or(awake, bit);
   sys_yield();
-  stop_looking(t, me);
+  atomic_fetch_and(awake, ~bit);
   return is_wanted(t);
 }
 
@@ -451,10 +459,6 @@ void table_remind(Table *t) {
 
 static bool has_unclaimed(const Table *t) {
   return table_unclaimed(t) > 0 && table_stopping(t) == STOP_NOT;
-}
-
-static bool is_idle(const Table *t, uint32_t w) {
-  return atomic_load(&t->idle[w / 64]) >> w % 64 & 1;
 }
 
 static void begin_usage(const Table *t, Usage *u) {
@@ -895,7 +899,7 @@ bool table_finish(Table *t, uint32_t me, uint32_t slot, uint64_t generation) {
 }
 
 static void mark_idle(Table *t, uint32_t me) {
-  atomic_store(&t->lane[me].woken_ns, 0);
+  atomic_store_explicit(&t->lane[me].woken_ns, 0, memory_order_relaxed);
   atomic_store(&t->lane[me].futex, 0);
   atomic_fetch_or(&t->idle[me / 64], (uint64_t)1 << me % 64);
 }
@@ -909,7 +913,7 @@ static void sleep_idle(Table *t, uint32_t me) {
   _Atomic uint32_t *futex = &t->lane[me].futex;
   while (atomic_load(futex) == 0)
     sys_futex_wait(futex, 0);
-  if (atomic_load(&t->idle[me / 64]) >> me % 64 & 1)
+  if (is_idle(t, me))
     unmark_idle(t, me);
 }
 
@@ -1020,7 +1024,7 @@ bool table_is_at(const Table *t, uint32_t worker, uint64_t cell) {
 ** was to wake, and nobody else will. Who is not asleep does not mind. */
 static void rouse_unmarked(Table *t) {
   for (uint32_t w = 0; w < t->shape.workers; w++)
-    if (!(atomic_load(&t->idle[w / 64]) >> w % 64 & 1))
+    if (!is_idle(t, w))
       rouse(t, w);
 }
 
