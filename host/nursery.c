@@ -16,10 +16,11 @@
 ** It holds one end of a pair and the parent's pidfd: when either tells that
 ** the parent is gone, it ends.  It never has to be waited for.
 **
-** A fork takes longer than all else that a pool needs, so one supervisor is
-** always ready, the spare: it reads the next request from the pair itself.  It
-** dies with the nursery, which sees by a lifeline when it is in use, or gone,
-** and forks another a little later, or when a request finds none.
+** A fork takes longer than all else that a pool needs, so a supervisor is ready
+** before, the spare: it reads the next request from the pair itself.  It dies
+** with the nursery, which sees by a lifeline when it is in use, or gone.  Most
+** programs have one pool, or many: a request that finds no spare has one forked,
+** and from the second on they are replaced a little later, unasked.
 */
 #include <errno.h>
 #include <string.h>
@@ -97,7 +98,8 @@ static void settle_nest(Nest *n, int host) {
 }
 
 static void be_nursery(int fd, int host, WorkerMain *child) {
-  static const int64_t rest_ns = 20000000; /* until another pool is likely */
+  static const int64_t rest_ns = 20000000; /* a pool is being made now */
+  bool many = false;
   Nest n = {.fd = fd, .spare = -1};
   n.start.child = child;
   n.start.nursery = sys_ask_pid();
@@ -119,11 +121,14 @@ static void be_nursery(int fd, int host, WorkerMain *child) {
       wanted |= tags[i] == TAG_REQUEST;
       lost |= tags[i] == TAG_SPARE;
     }
-    rest = lost ? rest_ns : SYS_FOREVER;
-    if (lost)
+    rest = SYS_FOREVER;
+    if (lost) {
       lose_spare(&n);
-    else if (wanted)
+      rest = many ? rest_ns : SYS_FOREVER;
+      many = true;
+    } else if (wanted) {
       fork_spare(&n);
+    }
   }
 }
 
