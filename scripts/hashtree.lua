@@ -29,7 +29,7 @@ read or has another sum, if the output could not be written, or if an option
 was wrong; 130 after an interrupt.
 ]]
 
-local UNIT_FILES, UNIT_BYTES = 64, 1 << 20 -- one task; a larger file is one too
+local UNIT_FILES, UNIT_BYTES = 128, 2 << 20 -- one task; a larger file is one too
 local CHECK_FILES = 16 -- one task of -c, where sizes are not known
 local WINDOW_FILES = 1 << 16 -- read, not printed yet
 local LOOK_AHEAD = 16 -- units read for each one handed out
@@ -357,11 +357,15 @@ function Schedule:next_in_order()
   return self.units[self.next]
 end
 
--- The unit to hand out now; nil when all that may be read was handed out.
-function Schedule:take()
+function Schedule:read_ahead()
   for _ = 1, LOOK_AHEAD do
     if not self.dry and self.waiting < WINDOW_FILES then self:read_one() end
   end
+end
+
+-- The unit to hand out now; nil when all that may be read was handed out.
+function Schedule:take()
+  self:read_ahead()
   self.turn = not self.turn
   local unit = self.turn and self:largest() or self:next_in_order()
   if unit then unit.taken = true end
@@ -480,6 +484,7 @@ function Run:round(pool)
 end
 
 function Run:all()
+  self.schedule:read_ahead() -- while the pool's processes make themselves ready
   local pool <close> = tidepool.pool { processes = self.processes, retries = RETRIES }
   repeat
     self:round(pool)

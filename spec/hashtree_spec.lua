@@ -286,7 +286,7 @@ describe("hashtree.lua's window", function()
     for window, unit in pairs { [1] = 1, [3] = 1, [4] = 2, [50] = 7 } do
       local edited, n = text:gsub("WINDOW_FILES = 1 << 16", "WINDOW_FILES = " .. window)
       assert.equal(1, n)
-      edited, n = edited:gsub("UNIT_BYTES = 64, 1 << 20", ("UNIT_BYTES = %d, 4"):format(unit))
+      edited, n = edited:gsub("UNIT_BYTES = 128, 2 << 20", ("UNIT_BYTES = %d, 4"):format(unit))
       assert.equal(1, n)
 
       local out, err, status = helper.run(edited, { args = { "-j", "2", tree.path }, seconds = 60 })
