@@ -428,16 +428,18 @@ static bool doze(Table *t, uint32_t me) {
 /*
 ** Where tasks block, all workers of a large pool come to work in turn, each with
 ** cold caches, though a few would keep the processors busy: the more there are,
-** the less is done.  One that is woken late, since others had to go first, sees
-** whether they suffice: whether they have the processors to themselves while it
-** naps.  As long as they have, he rests, and while he rests nobody is woken; who
-** else comes late sleeps on.  If not (tasks take long, or other programs run)
-** all are woken that there is work for, and nobody may rest for a while.  Who
-** finds nothing to do, or leaves, ends the rest; if he does not come back it
-** ends by itself.
+** the less is done.  One that is woken late, since others had to go first, rests
+** and sees whether they suffice: he naps, and looks what they had of the
+** processors meanwhile.  While he rests nobody else is woken, and who comes late
+** sleeps on.  If they do not suffice (tasks take long, or other programs run) he
+** wakes as many more as it would take, or all, and then nobody may rest for a
+** while.  Who finds nothing to do, or leaves, ends the rest; if he does not come
+** back it ends by itself.
 */
-enum { MANY = 4 /* for each processor */, SAMPLED = 64, LEAST_PERCENT = 50 };
-static const uint64_t LATE_NS = 200000, SLACK_NS = 2000000;
+enum { MANY = 4 /* for each processor */, SAMPLED = 64 };
+enum { LEAST_PERCENT = 50, FAR_PERCENT = 25 }; /* of all processors */
+static const uint64_t LATE_NS = 200000;
+static const uint64_t SLACK_NS = 8000000, SLACK_MOST_NS = 20000000;
 static const uint64_t REST_NS = 1000000, REST_MOST_NS = 4000000;
 static const uint64_t BUSY_NS = 64000000;
 
@@ -475,45 +477,71 @@ static void begin_usage(const Table *t, Usage *u) {
   u->begin_ns = sys_now_ns();
 }
 
-static bool do_they_suffice(const Table *t, const Usage *u) {
+/* Of the time of all processors. */
+static uint64_t percent_used(const Table *t, const Usage *u) {
   uint64_t whole = (sys_now_ns() - u->begin_ns) * atomic_load(&t->head->cpus);
   uint64_t used = 0, now;
   for (uint32_t i = 0; i < u->n; i++)
     if ((now = sys_cpu_ns(table_pid(t, u->worker[i]))) > u->had_ns[i])
       used += now - u->had_ns[i];
-  return u->n > 0 && used / u->n * u->awake >= whole / 100 * LEAST_PERCENT;
+  return u->n > 0 ? used / u->n * u->awake / (whole / 100 + 1) : 0;
 }
 
-/* False: they do not, as was seen twice in a row. */
-static bool nap_while_they_suffice(Table *t, _Atomic uint32_t *futex) {
-  Usage usage;
-  bool doubtful = false;
-  for (uint64_t ns = REST_NS; has_unclaimed(t);) {
-    atomic_store(&t->head->rests_until, sys_now_ns() + ns + SLACK_NS);
+/* False: there are no more. */
+static bool wake_more(Table *t, uint64_t n) {
+  bool more = false;
+  while (n-- > 0 && table_unclaimed(t) > 0 && wake_one(t))
+    more = true;
+  return more;
+}
+
+/* Nobody else rests until then; false: somebody does, or has ended it. */
+static bool rest_until(Table *t, uint64_t *mine, uint64_t until) {
+  if (!atomic_compare_exchange_strong(&t->head->rests_until, mine, until))
+    return false;
+  *mine = until;
+  return true;
+}
+
+/* False: they are far too few, as was seen twice in a row, or there are no
+** more. */
+static bool nap_while_some_suffice(Table *t, uint32_t me, uint64_t *mine) {
+  _Atomic uint32_t *futex = &t->lane[me].futex;
+  uint64_t ns = REST_NS, slack = SLACK_NS;
+  bool far = false;
+  while (has_unclaimed(t) && rest_until(t, mine, sys_now_ns() + ns + slack)) {
+    Usage usage;
     begin_usage(t, &usage);
     sys_futex_nap(futex, 0, ns);
     if (atomic_load(futex) != 0)
       return true;
-    bool suffice = do_they_suffice(t, &usage);
-    if (!suffice && doubtful)
+    uint64_t percent = percent_used(t, &usage);
+    bool were_far = far;
+    far = percent < FAR_PERCENT;
+    if (percent >= LEAST_PERCENT) {
+      slack = SLACK_MOST_NS; /* who is late again, is so because of them */
+      ns = ns < REST_MOST_NS ? 2 * ns : ns;
+      continue;
+    }
+    slack = SLACK_NS;
+    ns = REST_NS;
+    if ((far && were_far) ||
+        !wake_more(t, usage.awake * (100 - percent) / (percent + 1)))
       return false;
-    doubtful = !suffice;
-    ns = doubtful ? REST_NS : ns < REST_MOST_NS ? 2 * ns : ns;
   }
   return true;
 }
 
 /* False: another one rests. */
 static bool rest(Table *t, uint32_t me) {
-  _Atomic uint32_t *futex = &t->lane[me].futex;
-  uint64_t until = atomic_load(&t->head->rests_until), now = sys_now_ns();
-  atomic_store(futex, 0);
-  if (now < until || !atomic_compare_exchange_strong(&t->head->rests_until,
-                                                     &until, now + SLACK_NS))
+  uint64_t now = sys_now_ns(), mine = atomic_load(&t->head->rests_until);
+  atomic_store(&t->lane[me].futex, 0);
+  if (now < mine || !rest_until(t, &mine, now + SLACK_NS))
     return false;
   atomic_store(&t->head->rester, me);
-  bool suffice = nap_while_they_suffice(t, futex);
-  end_rest(t, me);
+  bool suffice = nap_while_some_suffice(t, me, &mine);
+  if (!rest_until(t, &mine, 0))
+    return mine == 0;
   if (!suffice) {
     atomic_store(&t->head->busy_until, sys_now_ns() + BUSY_NS);
     table_wake_idle(t);

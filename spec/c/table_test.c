@@ -495,7 +495,7 @@ static void end_all(Table *t, const pid_t *sleepers, int n) {
 /* Others claimed many tasks, but use no processor. */
 static void who_comes_late_looks_first(void) {
   enum { SLEEPER = 2 };
-  const uint64_t looks_ns = 2000000;
+  const uint64_t looks_ns = 1000000;
   Table t;
   new_table(&t, BUSY + 1);
   table_set_cpus(&t, 1);
@@ -514,31 +514,81 @@ static pid_t burn(void) {
   return pid;
 }
 
-/* Two more workers keep the processor busy. */
-static void while_one_rests_the_late_sleep_on(void) {
-  enum { FIRST = 1, N = 2 };
-  Table t;
-  pid_t sleepers[N], burners[N] = {burn(), burn()};
-  new_table(&t, BUSY + 1);
-  table_set_cpus(&t, 1);
-  table_set_pid(&t, 0, burners[0]);
-  table_set_pid(&t, BUSY, burners[1]);
-  for (uint32_t i = 0; i < N; i++) {
-    sleepers[i] = stopped_sleeper(&t, FIRST + i);
-    table_set_pid(&t, FIRST + i, sleepers[i]);
+enum { FIRST = 1, PAIR = 2 };
+
+/* Two sleepers, and two more workers that keep the processor busy. */
+static void new_busy_table(Table *t, pid_t *sleepers, pid_t *burners) {
+  const uint32_t played[PAIR] = {0, BUSY};
+  new_table(t, BUSY + 1);
+  table_set_cpus(t, 1);
+  for (uint32_t i = 0; i < PAIR; i++) {
+    burners[i] = burn();
+    table_set_pid(t, played[i], burners[i]);
+    sleepers[i] = stopped_sleeper(t, FIRST + i);
+    table_set_pid(t, FIRST + i, sleepers[i]);
   }
-  wake_late(&t, sleepers, N);
+}
+
+static void end_burners(const pid_t *burners) {
+  for (int i = 0; i < PAIR; i++) {
+    kill(burners[i], SIGKILL);
+    waitpid(burners[i], NULL, 0);
+  }
+}
+
+static void while_one_rests_the_late_sleep_on(void) {
+  Table t;
+  pid_t sleepers[PAIR], burners[PAIR];
+  new_busy_table(&t, sleepers, burners);
+  wake_late(&t, sleepers, PAIR);
   while (!sleeps(&t, FIRST) && !sleeps(&t, FIRST + 1))
     sched_yield();
   submit(&t);
   check(sleeps(&t, FIRST) != sleeps(&t, FIRST + 1), "and nobody is woken");
-  for (int i = 0; i < N; i++) {
-    kill(burners[i], SIGKILL);
-    waitpid(burners[i], NULL, 0);
-  }
+  end_burners(burners);
   first_done(&t, FIRST);
   check(t.n_spare == t.n_used, "until they are needed");
-  end_all(&t, sleepers, N);
+  end_all(&t, sleepers, PAIR);
+}
+
+static char state_of_process(pid_t pid) {
+  char path[32], state = '?';
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  FILE *f = fopen(path, "r");
+  if (f != NULL && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+    state = '?';
+  if (f != NULL)
+    fclose(f);
+  return state;
+}
+
+/* It naps, but does not say that it sleeps. */
+static void await_rester(const Table *t, uint32_t worker, pid_t pid) {
+  kill(pid, SIGCONT);
+  while (sleeps(t, worker) || state_of_process(pid) != 'S')
+    sched_yield();
+}
+
+/* The first one was away for so long that the second took its place. */
+static void one_rests_at_a_time(void) {
+  enum { LOOKS = 2000, LONG_NS = 50000000 };
+  Table t;
+  pid_t sleepers[PAIR], burners[PAIR];
+  new_busy_table(&t, sleepers, burners);
+  wake_late(&t, sleepers, 0);
+  await_rester(&t, FIRST, sleepers[0]);
+  kill(sleepers[0], SIGSTOP);
+  sys_sleep_ns(LONG_NS);
+  await_rester(&t, FIRST + 1, sleepers[1]);
+  kill(sleepers[0], SIGCONT);
+  int looks = 0;
+  while (!sleeps(&t, FIRST) && looks++ < LOOKS)
+    sys_sleep_ns(1000000);
+  check(looks < LOOKS, "who was replaced sleeps on");
+  end_burners(burners);
+  first_done(&t, FIRST);
+  check(t.n_spare == t.n_used, "until it is needed");
+  end_all(&t, sleepers, PAIR);
 }
 
 /* Each one takes the parent a while, as it does in life. */
@@ -711,6 +761,7 @@ int main(void) {
   nobody_is_woken_while_it_holds();
   who_comes_late_looks_first();
   while_one_rests_the_late_sleep_on();
+  one_rests_at_a_time();
   tasks_in_a_row_are_not_a_switch_each();
   a_late_waker_leaves_no_sleeper_behind();
   a_waker_cut_short_leaves_nobody_asleep();

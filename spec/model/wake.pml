@@ -190,9 +190,17 @@ woken:
     :: true -> goto claim
     :: UNCLAIMED -> /* it came late */
        futex[me] = false;
-       d_step { got = rests == NOBODY; if :: got -> rests = me :: else fi };
+       atomic {
+         if
+         :: rests == NOBODY -> got = true
+         :: rests != NOBODY -> got = true /* its time has passed */
+         :: rests != NOBODY
+         fi;
+         if :: got -> rests = me :: else fi
+       };
        if
        :: !got -> /* another one rests: it sleeps on */
+sleep_on:
           idle[me] = true;
 #if BUG != 13
           if
@@ -204,6 +212,7 @@ woken:
 #endif
        :: else ->
           got = false;
+resting:
 #if BUG == 14
           futex[me];
 #else
@@ -212,6 +221,11 @@ woken:
           :: else
           fi;
 #endif
+          if
+          :: rests == me && UNCLAIMED -> wake_one(); goto resting /* some more */
+          :: rests != me && rests != NOBODY -> goto sleep_on
+          :: true
+          fi;
           if :: rests == me -> rests = NOBODY :: else fi;
           if
           :: head < tail -> wake_one() /* others did not suffice */
