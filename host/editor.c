@@ -35,6 +35,7 @@ static const char paste_on[] = "\33[?2004h", paste_off[] = "\33[?2004l";
 /* The terminal is libedit's, or everybody's. */
 static void take_terminal(Editor *e) {
   libedit.el_set(e->el, EL_PREP_TERM, 1);
+  e->n_before = sys_typed_ahead();
   fputs(paste_on, stdout);
   uselocale(e->locale);
 }
@@ -95,6 +96,19 @@ static void wait_for_key(Editor *e) {
   }
 }
 
+/* A Ctrl-D is read as a zero byte when it was typed before the terminal was
+** libedit's. */
+static bool read_byte(Editor *e, char *byte) {
+  enum { CTRL_D = 4 };
+  if (sys_file_read(STDIN_FILENO, byte, 1) != 1)
+    return false;
+  bool before = e->n_before > 0;
+  e->n_before -= before;
+  if (before && *byte == '\0')
+    *byte = CTRL_D;
+  return true;
+}
+
 /* The next byte; false: an event comes first. */
 static bool next_byte(Editor *e, char *byte) {
   if (e->n_held > 0) {
@@ -103,7 +117,7 @@ static bool next_byte(Editor *e, char *byte) {
     return true;
   }
   wait_for_key(e);
-  if (e->event == NOTHING && sys_file_read(STDIN_FILENO, byte, 1) == 1)
+  if (e->event == NOTHING && read_byte(e, byte))
     return true;
   if (e->event == NOTHING)
     e->event = CLOSE;
@@ -118,7 +132,7 @@ static bool paste_begins(Editor *e) {
   static const int input = STDIN_FILENO;
   for (size_t i = 0; mark[i] != '\0'; i++) {
     if (sys_wait_readable(&input, 1, AT_ONCE_MS) != 0 ||
-        sys_file_read(input, &e->held[i], 1) != 1)
+        !read_byte(e, &e->held[i]))
       return false;
     e->n_held = i + 1;
     if (e->held[i] != mark[i])

@@ -45,6 +45,7 @@ struct Editor {
   mbstate_t partial; /* bytes of a character, read so far */
   char held[8];      /* bytes read ahead, to be taken first */
   size_t n_held;
+  size_t n_before; /* bytes typed while the terminal was not libedit's */
   int back; /* entries of the history, from the newest */
   EditorEnd end;
   Buf text;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -110,6 +111,11 @@ void sys_suspend(void) {
 }
 
 /* ---- input ---- */
+
+size_t sys_typed_ahead(void) {
+  int n = 0;
+  return ioctl(STDIN_FILENO, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
 
 int sys_wait_readable(const int *fds, int n, int timeout_ms) {
   enum { MOST = 64 };

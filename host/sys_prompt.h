@@ -20,13 +20,15 @@ int sys_terminal_columns(void);
 int sys_signals_open(void);
 int sys_signal_next(int fd);
 void sys_signals_block(bool block);
-/* As Ctrl-Z does without a handler; returns when the shell goes on with us. */
 /* SIGINT waits from now on, for sys_await_typed. */
 void sys_interrupts_wait(void);
 /* Until there is input, or, false, SIGINT came; it does not wait any more. */
 bool sys_await_typed(void);
+/* As Ctrl-Z does without a handler; returns when the shell goes on with us. */
 void sys_suspend(void);
 
+/* Bytes of input that are there. */
+size_t sys_typed_ahead(void);
 /* The first that is readable, -1 after that many ms (-1: never). */
 int sys_wait_readable(const int *fds, int n, int timeout_ms);
 

@@ -517,6 +517,20 @@ describe("pools at the prompt", function()
     quit(t)
   end)
 
+  it("call back while Ctrl-D is typed", function()
+    local gate <close> = helper.gate()
+    local t <close> = prompt()
+
+    t:run(POOL)
+    t:type(("r = pool:apply_async('tostring', {1}, nil, function() print 'running' " ..
+      "while not io.open %q do end end)"):format(gate.path) .. ENTER)
+    t:await "\nrunning\n"
+    t:type(CTRL_D)
+    assert.is_true(t:is_restored()) -- the answer comes behind what was typed
+    gate:open()
+    assert.equal(0, t:finish())
+  end)
+
   it("call back when nothing is typed, and may fail or be stopped", function()
     local t <close> = prompt()
 
@@ -633,6 +647,18 @@ describe("the terminal", function()
     t:type("text" .. ENTER)
     t:await 'text\n"text"\n'
     quit(t)
+  end)
+
+  it("hears Ctrl-D while a chunk runs", function()
+    local gate <close> = helper.gate()
+    local t <close> = prompt()
+
+    t:type(("os.execute 'echo running'; while not io.open %q do end"):format(gate.path) .. ENTER)
+    t:await "\nrunning\n"
+    t:type(CTRL_D)
+    assert.is_true(t:is_restored()) -- the answer comes behind what was typed
+    gate:open()
+    assert.equal(0, t:finish())
   end)
 
   for what, code in pairs {
