@@ -24,7 +24,26 @@ static int no_memory(lua_State *L) {
   return luaL_error(L, "not enough memory");
 }
 
-/* The kind a Lua value names; `arg` is the argument to blame. */
+/* A string without zero bytes; `arg` is the argument to blame. */
+static const char *plain_string(lua_State *L, int idx, int arg,
+                                const char *what) {
+  size_t len;
+  const char *s = luaL_checklstring(L, idx, &len);
+  if (strlen(s) != len)
+    luaL_argerror(L, arg, lua_pushfstring(L, "%s contains a zero byte", what));
+  return s;
+}
+
+static const char *check_name(lua_State *L, int arg) {
+  return lua_isnoneornil(L, arg) ? DEFAULT_NAME
+                                 : plain_string(L, arg, arg, "digest name");
+}
+
+static const char *check_path(lua_State *L, int arg) {
+  return plain_string(L, arg, arg, "path");
+}
+
+/* `arg` is the argument to blame. */
 static const DigestKind *find_kind(lua_State *L, const char *name, int arg) {
   char why[WHY_BYTES];
   const DigestKind *kind = digest_find(name, why, sizeof why);
@@ -34,7 +53,7 @@ static const DigestKind *find_kind(lua_State *L, const char *name, int arg) {
 }
 
 static const DigestKind *check_kind(lua_State *L, int arg) {
-  return find_kind(L, luaL_optstring(L, arg, DEFAULT_NAME), arg);
+  return find_kind(L, check_name(L, arg), arg);
 }
 
 /* One name, or a sequence of them; returns how many. */
@@ -50,17 +69,10 @@ static size_t check_kinds(lua_State *L, int arg, const DigestKind **kinds) {
     lua_rawgeti(L, arg, (lua_Integer)i + 1);
     luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, arg,
                   "digest names must be strings");
-    kinds[i] = find_kind(L, lua_tostring(L, -1), arg);
+    kinds[i] = find_kind(L, plain_string(L, -1, arg, "digest name"), arg);
     lua_pop(L, 1);
   }
   return n;
-}
-
-static const char *check_path(lua_State *L, int arg) {
-  size_t len;
-  const char *path = luaL_checklstring(L, arg, &len);
-  luaL_argcheck(L, strlen(path) == len, arg, "path contains a zero byte");
-  return path;
 }
 
 /* Returns what follows the digits. */
@@ -212,12 +224,9 @@ static DigestItem *push_sequence(lua_State *L, int idx, size_t *n) {
   *n = lua_rawlen(L, idx);
   DigestItem *items = push_items(L, *n);
   for (size_t i = 0; i < *n; i++) {
-    size_t len;
     if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
       luaL_argerror(L, idx, "paths must be strings");
-    items[i].path = lua_tolstring(L, -1, &len);
-    luaL_argcheck(L, strlen(items[i].path) == len, idx,
-                  "path contains a zero byte");
+    items[i].path = plain_string(L, -1, idx, "path");
     lua_pop(L, 1);
   }
   return items;
@@ -276,7 +285,7 @@ static int f_prefetch(lua_State *L) {
   const DigestKind *kinds[DIGEST_MAX_AT_ONCE];
   const Nursery *n = nursery_of(L);
   if (n != NULL && lua_type(L, 1) != LUA_TTABLE)
-    nursery_expect(n, luaL_optstring(L, 1, DEFAULT_NAME));
+    nursery_expect(n, check_name(L, 1));
   check_kinds(L, 1, kinds);
   return 0;
 }

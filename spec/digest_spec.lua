@@ -94,6 +94,10 @@ describe("tidepool.digest", function()
 
   it("refuses an unknown name", function()
     assert.equal('bad argument #1 to \'?\' (unknown digest "foo")', refusal(digest, "foo"))
+    for call, names in pairs { [digest] = "md5\0x", [digest.prefetch] = { "md5\0x" } } do
+      assert.equal("bad argument #1 to '?' (digest name contains a zero byte)",
+        refusal(call, names))
+    end
   end)
 
   it("refuses a digest without a length of its own", function()
