@@ -430,22 +430,22 @@ static bool doze(Table *t, uint32_t me) {
 ** cold caches, though a few would keep the processors busy: the more there are,
 ** the less is done.  One that is woken late, since others had to go first, rests
 ** and sees whether they suffice: he naps, and looks what they had of the
-** processors meanwhile.  While he rests nobody else is woken, and who comes late
-** sleeps on.  If they do not suffice (tasks take long, or other programs run) he
-** wakes as many more as it would take, or all, and then nobody may rest for a
-** while.  Who finds nothing to do, or leaves, ends the rest; if he does not come
+** processors meanwhile, and that those who wait get on.  While he rests nobody
+** else is woken, and who comes late sleeps on.  If they do not suffice (tasks take
+** long, or other programs run) he wakes as many more as it would take, or all,
+** and then nobody may rest for a while.  Who finds nothing to do, or leaves, ends the rest; if he does not come
 ** back it ends by itself.
 */
 enum { MANY = 4 /* for each processor */, SAMPLED = 64 };
 enum { LEAST_PERCENT = 50, FAR_PERCENT = 25 }; /* of all processors */
-static const uint64_t LATE_NS = 200000;
+static const uint64_t LATE_NS = 200000, LONG_NS = 3000000, PACE_NS = 20000000;
 static const uint64_t SLACK_NS = 8000000, SLACK_MOST_NS = 20000000;
 static const uint64_t REST_NS = 1000000, REST_MOST_NS = 4000000;
 static const uint64_t BUSY_NS = 64000000;
 
-/* What some of those who are awake have had of the processors. */
+/* What some of those who are awake have done, and had of the processors. */
 typedef struct Usage {
-  uint64_t begin_ns, had_ns[SAMPLED];
+  uint64_t begin_ns, had_ns[SAMPLED], done[SAMPLED];
   uint32_t worker[SAMPLED], n, awake;
 } Usage;
 
@@ -472,19 +472,41 @@ static void begin_usage(const Table *t, Usage *u) {
     if (u->n == SAMPLED)
       continue;
     u->worker[u->n] = w;
+    u->done[u->n] = table_published(t, w);
     u->had_ns[u->n++] = sys_cpu_ns(table_pid(t, w));
   }
   u->begin_ns = sys_now_ns();
 }
 
-/* Of the time of all processors. */
+/* Of the time of all processors: but who is at a long task takes none of those
+** that wait, however busy it is. */
 static uint64_t percent_used(const Table *t, const Usage *u) {
-  uint64_t whole = (sys_now_ns() - u->begin_ns) * atomic_load(&t->head->cpus);
-  uint64_t used = 0, now;
-  for (uint32_t i = 0; i < u->n; i++)
-    if ((now = sys_cpu_ns(table_pid(t, u->worker[i]))) > u->had_ns[i])
-      used += now - u->had_ns[i];
-  return u->n > 0 ? used / u->n * u->awake / (whole / 100 + 1) : 0;
+  uint64_t passed = sys_now_ns() - u->begin_ns, used = 0;
+  for (uint32_t i = 0; i < u->n; i++) {
+    uint32_t w = u->worker[i];
+    uint64_t now = sys_cpu_ns(table_pid(t, w));
+    uint64_t had = now > u->had_ns[i] ? now - u->had_ns[i] : 0;
+    bool at_long_one = had > LONG_NS && had > passed / 2 &&
+                       table_published(t, w) == u->done[i];
+    used += at_long_one ? 0 : had;
+  }
+  used = u->n > 0 ? used / u->n * u->awake : 0;
+  return used * 100 / (passed * atomic_load(&t->head->cpus) + 1);
+}
+
+/* Tasks that wait are begun, at least one by a processor in twice LONG_NS. */
+typedef struct Pace {
+  uint64_t since_ns, head;
+} Pace;
+
+static bool keeps_pace(const Table *t, Pace *pace) {
+  uint64_t now = sys_now_ns(), head = head_now(t),
+           passed = now - pace->since_ns;
+  if (passed < PACE_NS)
+    return true;
+  uint64_t begun = head - pace->head;
+  *pace = (Pace){now, head};
+  return begun * 2 * LONG_NS >= passed * atomic_load(&t->head->cpus);
 }
 
 /* False: there are no more. */
@@ -503,10 +525,11 @@ static bool rest_until(Table *t, uint64_t *mine, uint64_t until) {
   return true;
 }
 
-/* False: they are far too few, as was seen twice in a row, or there are no
-** more. */
+/* False: they are far too few, as was seen twice in a row, or too slow, or there
+** are no more. */
 static bool nap_while_some_suffice(Table *t, uint32_t me, uint64_t *mine) {
   _Atomic uint32_t *futex = &t->lane[me].futex;
+  Pace pace = {sys_now_ns(), head_now(t)};
   uint64_t ns = REST_NS, slack = SLACK_NS;
   bool far = false;
   while (has_unclaimed(t) && rest_until(t, mine, sys_now_ns() + ns + slack)) {
@@ -515,6 +538,8 @@ static bool nap_while_some_suffice(Table *t, uint32_t me, uint64_t *mine) {
     sys_futex_nap(futex, 0, ns);
     if (atomic_load(futex) != 0)
       return true;
+    if (!keeps_pace(t, &pace))
+      return false;
     uint64_t percent = percent_used(t, &usage);
     bool were_far = far;
     far = percent < FAR_PERCENT;

@@ -507,23 +507,54 @@ static void who_comes_late_looks_first(void) {
   end_all(&t, &sleeper, 1);
 }
 
-static pid_t burn(void) {
-  pid_t pid = fork();
-  while (pid == 0)
-    continue;
-  return pid;
+static volatile sig_atomic_t over;
+
+static void be_over(int number) {
+  (void)number;
+  over = 1;
 }
 
-enum { FIRST = 1, PAIR = 2 };
+/* A worker that needs the processor, for tasks of that length; 0: for one that
+** does not end. */
+static pid_t burn(Table *t, uint32_t me, uint64_t task_ns) {
+  uint32_t slot;
+  uint64_t generation;
+  pid_t pid = fork();
+  if (pid != 0)
+    return pid;
+  sigaction(SIGTERM, &(struct sigaction){.sa_handler = be_over}, NULL);
+  while (!over) {
+    bool got = task_ns > 0 && table_claim(t, me, &slot, &generation);
+    uint64_t until = sys_now_ns() + task_ns;
+    while (!over && sys_now_ns() < until)
+      continue;
+    if (got)
+      table_finish(t, me, slot, generation);
+  }
+  _exit(0);
+}
+
+/* There is always something to do. */
+static void feed(Table *t) {
+  enum { ENOUGH = 32 };
+  Completion c;
+  while (table_collect(t, &c))
+    table_release(t, &c);
+  while (table_unclaimed(t) < ENOUGH)
+    submit(t);
+}
+
+enum { FIRST = 1, PAIR = 2, QUICK_NS = 100000 };
 
 /* Two sleepers, and two more workers that keep the processor busy. */
-static void new_busy_table(Table *t, pid_t *sleepers, pid_t *burners) {
-  const uint32_t played[PAIR] = {0, BUSY};
-  new_table(t, BUSY + 1);
+static void new_busy_table(Table *t, pid_t *sleepers, pid_t *burners,
+                           uint64_t task_ns) {
+  const uint32_t busy[PAIR] = {0, BUSY + 1};
+  new_table(t, BUSY + 2);
   table_set_cpus(t, 1);
   for (uint32_t i = 0; i < PAIR; i++) {
-    burners[i] = burn();
-    table_set_pid(t, played[i], burners[i]);
+    burners[i] = burn(t, busy[i], task_ns);
+    table_set_pid(t, busy[i], burners[i]);
     sleepers[i] = stopped_sleeper(t, FIRST + i);
     table_set_pid(t, FIRST + i, sleepers[i]);
   }
@@ -531,7 +562,7 @@ static void new_busy_table(Table *t, pid_t *sleepers, pid_t *burners) {
 
 static void end_burners(const pid_t *burners) {
   for (int i = 0; i < PAIR; i++) {
-    kill(burners[i], SIGKILL);
+    kill(burners[i], SIGTERM);
     waitpid(burners[i], NULL, 0);
   }
 }
@@ -539,10 +570,10 @@ static void end_burners(const pid_t *burners) {
 static void while_one_rests_the_late_sleep_on(void) {
   Table t;
   pid_t sleepers[PAIR], burners[PAIR];
-  new_busy_table(&t, sleepers, burners);
+  new_busy_table(&t, sleepers, burners, QUICK_NS);
   wake_late(&t, sleepers, PAIR);
   while (!sleeps(&t, FIRST) && !sleeps(&t, FIRST + 1))
-    sched_yield();
+    feed(&t);
   submit(&t);
   check(sleeps(&t, FIRST) != sleeps(&t, FIRST + 1), "and nobody is woken");
   end_burners(burners);
@@ -563,31 +594,44 @@ static char state_of_process(pid_t pid) {
 }
 
 /* It naps, but does not say that it sleeps. */
-static void await_rester(const Table *t, uint32_t worker, pid_t pid) {
+static void await_rester(Table *t, uint32_t worker, pid_t pid) {
   kill(pid, SIGCONT);
   while (sleeps(t, worker) || state_of_process(pid) != 'S')
-    sched_yield();
+    feed(t);
 }
 
 /* The first one was away for so long that the second took its place. */
 static void one_rests_at_a_time(void) {
-  enum { LOOKS = 2000, LONG_NS = 50000000 };
+  const uint64_t absent_ns = 50000000, most_ns = 2000000000;
   Table t;
   pid_t sleepers[PAIR], burners[PAIR];
-  new_busy_table(&t, sleepers, burners);
+  new_busy_table(&t, sleepers, burners, QUICK_NS);
   wake_late(&t, sleepers, 0);
   await_rester(&t, FIRST, sleepers[0]);
   kill(sleepers[0], SIGSTOP);
-  sys_sleep_ns(LONG_NS);
+  for (uint64_t until = sys_now_ns() + absent_ns; sys_now_ns() < until;)
+    feed(&t);
   await_rester(&t, FIRST + 1, sleepers[1]);
   kill(sleepers[0], SIGCONT);
-  int looks = 0;
-  while (!sleeps(&t, FIRST) && looks++ < LOOKS)
-    sys_sleep_ns(1000000);
-  check(looks < LOOKS, "who was replaced sleeps on");
+  uint64_t until = sys_now_ns() + most_ns;
+  while (!sleeps(&t, FIRST) && sys_now_ns() < until)
+    feed(&t);
+  check(sleeps(&t, FIRST), "who was replaced sleeps on");
   end_burners(burners);
   first_done(&t, FIRST);
   check(t.n_spare == t.n_used, "until it is needed");
+  end_all(&t, sleepers, PAIR);
+}
+
+/* Others keep the processors busy, but take none of the tasks. */
+static void tasks_do_not_wait_for_long_ones(void) {
+  Table t;
+  pid_t sleepers[PAIR], burners[PAIR];
+  new_busy_table(&t, sleepers, burners, 0);
+  wake_late(&t, sleepers, PAIR);
+  first_done(&t, FIRST);
+  check(t.n_spare == t.n_used, "who came late runs them");
+  end_burners(burners);
   end_all(&t, sleepers, PAIR);
 }
 
@@ -762,6 +806,7 @@ int main(void) {
   who_comes_late_looks_first();
   while_one_rests_the_late_sleep_on();
   one_rests_at_a_time();
+  tasks_do_not_wait_for_long_ones();
   tasks_in_a_row_are_not_a_switch_each();
   a_late_waker_leaves_no_sleeper_behind();
   a_waker_cut_short_leaves_nobody_asleep();
