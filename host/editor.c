@@ -98,7 +98,7 @@ static void wait_for_key(Editor *e) {
 
 /* A Ctrl-D is read as a zero byte when it was typed before the terminal was
 ** libedit's. */
-static bool read_byte(Editor *e, char *byte) {
+bool editor_read_byte(Editor *e, char *byte) {
   enum { CTRL_D = 4 };
   if (sys_file_read(STDIN_FILENO, byte, 1) != 1)
     return false;
@@ -117,7 +117,7 @@ static bool next_byte(Editor *e, char *byte) {
     return true;
   }
   wait_for_key(e);
-  if (e->event == NOTHING && read_byte(e, byte))
+  if (e->event == NOTHING && editor_read_byte(e, byte))
     return true;
   if (e->event == NOTHING)
     e->event = CLOSE;
@@ -132,7 +132,7 @@ static bool paste_begins(Editor *e) {
   static const int input = STDIN_FILENO;
   for (size_t i = 0; mark[i] != '\0'; i++) {
     if (sys_wait_readable(&input, 1, AT_ONCE_MS) != 0 ||
-        !read_byte(e, &e->held[i]))
+        !editor_read_byte(e, &e->held[i]))
       return false;
     e->n_held = i + 1;
     if (e->held[i] != mark[i])

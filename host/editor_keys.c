@@ -7,9 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "sys_file.h"
 #include "sys_prompt.h"
 
 /* Libedit's own functions, by keys of ours. */
@@ -202,7 +200,7 @@ static bool next_pasted(Editor *e, char *byte) {
     int i = sys_wait_readable(e->fds, OWN, -1);
     if (i == SIGNALS)
       editor_take_signal(e);
-    if (i == INPUT && sys_file_read(STDIN_FILENO, byte, 1) == 1)
+    if (i == INPUT && editor_read_byte(e, byte))
       return true;
     if (i == INPUT)
       e->event = CLOSE;

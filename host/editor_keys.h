@@ -46,7 +46,7 @@ struct Editor {
   char held[8];      /* bytes read ahead, to be taken first */
   size_t n_held;
   size_t n_before; /* bytes typed while the terminal was not libedit's */
-  int back; /* entries of the history, from the newest */
+  int back;        /* entries of the history, from the newest */
   EditorEnd end;
   Buf text;
 };
@@ -55,6 +55,8 @@ struct Editor {
 enum { KEY_PASTE = 0x84, KEY_EVENT = 0x85 };
 
 Editor *editor_of(EditLine *el);
+/* The only way to the input; false: it has ended. */
+bool editor_read_byte(Editor *e, char *byte);
 /* A signal came: it becomes an event. */
 void editor_take_signal(Editor *e);
 /* The functions bound to keys, and the user's own file. */

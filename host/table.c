@@ -203,12 +203,19 @@ uint64_t table_unclaimed(const Table *t) {
   return tail > head ? tail - head : 0;
 }
 
-void table_wake_idle(Table *t) {
+/* Some of them, and no more than there are tasks for. False: nobody. */
+static bool wake_some(Table *t, uint64_t most) {
   uint64_t n = table_unclaimed(t);
-  if (n > t->shape.workers)
-    n = t->shape.workers;
+  bool woken = false;
+  if (n > most)
+    n = most;
   while (n-- > 0 && wake_one(t))
-    continue;
+    woken = true;
+  return woken;
+}
+
+void table_wake_idle(Table *t) {
+  wake_some(t, t->shape.workers);
 }
 
 void table_wake_parent(Table *t) {
@@ -509,14 +516,6 @@ static bool keeps_pace(const Table *t, Pace *pace) {
   return begun * 2 * LONG_NS >= passed * atomic_load(&t->head->cpus);
 }
 
-/* False: there are no more. */
-static bool wake_more(Table *t, uint64_t n) {
-  bool more = false;
-  while (n-- > 0 && table_unclaimed(t) > 0 && wake_one(t))
-    more = true;
-  return more;
-}
-
 /* Nobody else rests until then; false: somebody does, or has ended it. */
 static bool rest_until(Table *t, uint64_t *mine, uint64_t until) {
   if (!atomic_compare_exchange_strong(&t->head->rests_until, mine, until))
@@ -551,7 +550,7 @@ static bool nap_while_some_suffice(Table *t, uint32_t me, uint64_t *mine) {
     slack = SLACK_NS;
     ns = REST_NS;
     if ((far && were_far) ||
-        !wake_more(t, usage.awake * (100 - percent) / (percent + 1)))
+        !wake_some(t, usage.awake * (100 - percent) / (percent + 1)))
       return false;
   }
   return true;

@@ -475,21 +475,30 @@ describe("a supervisor that is killed", function()
 end)
 
 describe("the supervisor that is kept ready", function()
-  it("is the first pool's, and from the second on another one comes", function()
-    local out, err = helper.run [[
+  -- What a program prints that has one; `spare()` waits for the next.
+  local function program(code)
+    return helper.run([[
       local tidepool = require "tidepool"
       local helper = require "spec.helper"
       local nursery = helper.nursery()
-      local spare = helper.eventually(function() return helper.spare(nursery) end)
+      local function spare()
+        return helper.eventually(function() return helper.spare(nursery) end)
+      end
+      local ready = spare()
+    ]] .. code)
+  end
+
+  it("is the first pool's, and from the second on another one comes", function()
+    local out, err = program [[
       local function parent() return require("spec.helper").parent(require("tidepool").getpid()) end
       local first <close> = tidepool.pool(1)
-      print(first:apply(parent) == spare)
+      print(first:apply(parent) == ready)
       tidepool.sleep(0.1) -- no event says that none comes
       print(helper.spare(nursery) == nil)
       local second <close> = tidepool.pool(1)
-      spare = helper.eventually(function() return helper.spare(nursery) end)
+      ready = spare()
       local third <close> = tidepool.pool(1)
-      print(third:apply(parent) == spare)
+      print(third:apply(parent) == ready)
     ]]
 
     assert.equal("", err)
@@ -497,11 +506,8 @@ describe("the supervisor that is kept ready", function()
   end)
 
   it("is not missed when it is killed", function()
-    local out, err = helper.run [[
-      local tidepool = require "tidepool"
-      local helper = require "spec.helper"
-      local nursery = helper.nursery()
-      helper.kill(helper.eventually(function() return helper.spare(nursery) end), "KILL")
+    local out, err = program [[
+      helper.kill(ready, "KILL")
       local pool <close> = tidepool.pool(1)
       print(pool:apply(function() return "works" end))
     ]]
@@ -511,13 +517,9 @@ describe("the supervisor that is kept ready", function()
   end)
 
   it("dies with the nursery, and pools open all the same", function()
-    local out, err = helper.run [[
-      local tidepool = require "tidepool"
-      local helper = require "spec.helper"
-      local nursery = helper.nursery()
-      local spare = helper.eventually(function() return helper.spare(nursery) end)
+    local out, err = program [[
       helper.kill(nursery, "KILL")
-      helper.eventually(function() return not helper.alive(spare) end)
+      helper.eventually(function() return not helper.alive(ready) end)
       local pool <close> = tidepool.pool(1)
       print(pool:apply(function() return "works" end))
     ]]
@@ -527,11 +529,8 @@ describe("the supervisor that is kept ready", function()
   end)
 
   it("does not outlive a program that is killed", function()
-    local out = helper.run [[
-      local tidepool = require "tidepool"
-      local helper = require "spec.helper"
-      local nursery = helper.nursery()
-      print(helper.eventually(function() return helper.spare(nursery) end))
+    local out = program [[
+      print(ready)
       io.stdout:flush()
       helper.kill(tidepool.getpid(), "KILL")
     ]]

@@ -36,6 +36,15 @@ local function quit(t)
   assert.equal(0, t:finish())
 end
 
+-- The same before the gate opens for what runs.
+local function quit_early(t, gate)
+  t:await "\nrunning\n"
+  t:type(CTRL_D)
+  assert.is_true(t:is_restored()) -- the answer comes behind what was typed
+  gate:open()
+  assert.equal(0, t:finish())
+end
+
 local POOL = "tidepool = require 'tidepool'; pool = tidepool.pool { processes = 2, name = 'two' }"
 
 describe("the prompt in a terminal", function()
@@ -524,11 +533,7 @@ describe("pools at the prompt", function()
     t:run(POOL)
     t:type(("r = pool:apply_async('tostring', {1}, nil, function() print 'running' " ..
       "while not io.open %q do end end)"):format(gate.path) .. ENTER)
-    t:await "\nrunning\n"
-    t:type(CTRL_D)
-    assert.is_true(t:is_restored()) -- the answer comes behind what was typed
-    gate:open()
-    assert.equal(0, t:finish())
+    quit_early(t, gate)
   end)
 
   it("call back when nothing is typed, and may fail or be stopped", function()
@@ -654,11 +659,7 @@ describe("the terminal", function()
     local t <close> = prompt()
 
     t:type(("os.execute 'echo running'; while not io.open %q do end"):format(gate.path) .. ENTER)
-    t:await "\nrunning\n"
-    t:type(CTRL_D)
-    assert.is_true(t:is_restored()) -- the answer comes behind what was typed
-    gate:open()
-    assert.equal(0, t:finish())
+    quit_early(t, gate)
   end)
 
   for what, code in pairs {
