@@ -14,7 +14,8 @@
 #   make tsan            the slot table among threads (TASKS=1000000)
 #   make model           who is woken for a task, all there is (spin; more
 #                        than 13 GB; MODEL='-DTASKS=3 -DSHORT=1': 3 GB)
-#   make bench [CASE=x] [NAME=y]  the benchmarks     make bench-codec
+#   make bench [CASE=x] [NAME=y]     the benchmarks
+#   make bench-codec [SET=a] [NAME=y]  those of the codec
 #   make install         to DESTDIR, PREFIX=/usr/local (uninstall undoes it)
 #   make dist            tidepool-VERSION.tar.gz, of HEAD if this is a checkout
 #   make clean, help
@@ -213,9 +214,9 @@ model:
 	  nice ./pan -m1000000 >report && cat report && grep -q 'errors: 0' report
 
 bench: all
-	@./tidepool scripts/bench/bench.lua $(CASE) $(NAME:%=--name %)
+	@./tidepool scripts/bench/bench.lua $(CASE) $(if $(NAME),--name '$(NAME)')
 bench-codec: all
-	@./tidepool scripts/bench/codec.lua $(SET)
+	@./tidepool scripts/bench/codec.lua $(SET) $(if $(NAME),--name '$(NAME)')
 
 PUT = install -D -m 644
 install: all install-module

@@ -17,15 +17,19 @@ project's folder and prints medians, least and most of ours and each peer.
 
   --name NAME      keep the results in build/bench/NAME.txt, or in the file
                    NAME if that has a slash (default: last)
-  --compare A B    compare two kept results and exit
-  --readme NAME    put that kept result into scripts/bench/README.md, its
-                   curves beside it, and exit
+  --compare A B    compare two kept results (codec: of make bench-codec), exit
+  --readme NAME    put that kept result, of all cases, into this folder's
+                   README.md, its curves beside it, and exit; with codec that
+                   of make bench-codec
   --rounds N       repeats (default: 5; some cases have their own)
   --plots DIR      where curves are drawn (default: build/bench)
   --list           the names of the cases
+
+Status: 0; 1 if a program failed or nothing could be measured; 2 if an option
+was wrong. What goals were not reached does not matter.
 ]]
 
-local BUILD = "build/bench"
+local BUILD, PEERS = "build/bench", "scripts/bench/peers/"
 local ROUNDS, SECONDS = 5, 30
 local SOURCES = { launch = "", ring = "", start = "$(pkg-config --cflags --libs lua5.4)",
   hashlist = "$(pkg-config --cflags --libs libcrypto)" }
@@ -34,6 +38,12 @@ local function fail(...)
   io.stderr:write("bench: ", ...)
   io.stderr:write "\n"
   os.exit(1)
+end
+
+local function usage(...)
+  io.stderr:write("bench: ", ...)
+  io.stderr:write "\n"
+  os.exit(2)
 end
 
 local function shell(command, ...)
@@ -153,10 +163,17 @@ local function entrants(case, rounds)
   return all
 end
 
+-- The last thing that a program said before it failed.
+local function last_words()
+  local last = ""
+  for line in io.lines(BUILD .. "/stderr") do last = line end
+  return last
+end
+
 local function measure(case, entrant)
   local out = run(command_of(case, entrant.who, entrant.args))
   if out.failed then
-    entrant.failed = out.failed
+    entrant.failed = ("%s %s"):format(out.failed, last_words())
     return
   end
   local value = case.measure.value(out, entrant.args)
@@ -207,14 +224,16 @@ local function options_read()
       i = i + 2
     elseif word:find "^%-%-" then
       local key = word:match "^%-%-(%a+)$"
-      if not KEYS[key] then fail("unknown option ", word) end
-      o[key] = arg[i + 1] or fail(word, " needs a value")
+      if not KEYS[key] then usage("unknown option ", word) end
+      o[key] = arg[i + 1] or usage(word, " needs a value")
       i = i + 1
     else
       table.insert(o.cases, word)
     end
     i = i + 1
   end
+  local rounds = math.tointeger(tonumber(o.rounds or 1))
+  if not rounds or rounds < 1 then usage("--rounds ", o.rounds, " is not a number above 0") end
   return o
 end
 
@@ -231,22 +250,15 @@ local function names_check(names)
     for _, group in ipairs { list.cases, list.curves } do
       for _, case in ipairs(group) do found = found or wanted(case[1], { word }) end
     end
-    if not found then fail("no case ", word, " (--list has all)") end
+    if not found then usage("no case ", word, " (--list has all)") end
   end
-end
-
-local function file_of(name)
-  return name:find("/", 1, true) and name or ("%s/%s.txt"):format(BUILD, name)
 end
 
 -- Of a result that was kept before.
 local function kept_file_of(name)
-  local path = file_of(name)
+  local path = results.path(name)
   local file = io.open(path)
-  if not file then
-    io.stderr:write(("bench: no result is kept as %q (%s)\n"):format(name, path))
-    os.exit(2)
-  end
+  if not file then usage(("no result is kept as %q (%s)"):format(name, path)) end
   file:close()
   return path
 end
@@ -257,26 +269,28 @@ local function list_print()
   end
 end
 
-local function readme_write(path)
-  results.readme(here .. "/README.md", path, BUILD .. "/codec.txt")
-  local points = results.points(path)
+local function compare(a, b)
+  if not results.compare(kept_file_of(a), kept_file_of(b)) then
+    fail(a, " and ", b, " have no case in common")
+  end
+end
+
+local function readme_write(name)
+  local path = kept_file_of(name)
+  if name == "codec" then return results.readme(here .. "/README.md", 2, path) end
+  local has, points = results.cases(path), results.points(path)
+  for _, case in ipairs(list.cases) do
+    if not has[case[1]] then fail(path, " lacks the case ", case[1]) end
+  end
+  results.readme(here .. "/README.md", 1, path)
   for _, curve in ipairs(list.curves) do
     local series = points[curve[1]]
     if series then plot.write(("%s/%s.svg"):format(here, curve[1]), curve, series) end
   end
 end
 
-local function main()
-  local o = options_read()
-  if o.only == "--help" then return io.write(HELP) end
-  if o.only == "--list" then return list_print() end
-  if o.compare then
-    return results.compare(kept_file_of(o.compare[1] or ""), kept_file_of(o.compare[2] or ""))
-  end
-  if o.readme then return readme_write(kept_file_of(o.readme)) end
-  names_check(o.cases)
-  build()
-  local out <close> = results.open(file_of(o.name))
+local function cases_run(o)
+  local out <close> = results.open(results.path(o.name))
   out:head()
   for _, case in ipairs(list.cases) do
     if wanted(case[1], o.cases) then out:case(case, case_run(case, tonumber(o.rounds))) end
@@ -291,7 +305,22 @@ local function main()
   for _, name in ipairs(missing) do
     out:say(("missing: %s, %s"):format(name, list.programs[name].title))
   end
-  out:summary()
+  return out:summary()
+end
+
+local function main()
+  local o = options_read()
+  if o.only == "--help" then return io.write(HELP) end
+  if o.only == "--list" then return list_print() end
+  if o.compare then return compare(o.compare[1] or "", o.compare[2] or "") end
+  if o.readme then return readme_write(o.readme) end
+  names_check(o.cases)
+  if not os.execute("test -d " .. PEERS) then fail("there is no ", PEERS, " below this folder") end
+  build()
+  local ok, result = pcall(cases_run, o)
+  if ok then os.exit(result) end
+  io.stderr:write("bench: ", tostring(result), "\n")
+  os.exit(tostring(result):find "interrupted!$" and 130 or 1)
 end
 
 main()

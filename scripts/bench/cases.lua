@@ -63,7 +63,8 @@ local TOTAL = { unit = "s", low = true, value = function(out) return out.total e
 local ITEMS, MEGABYTES = rate "items/s", rate("MB/s", function(args) return args.bytes / 1e6 end)
 local RECORDS = rate("records/s", function() return 1000 end)
 -- Milliseconds as printed, or else by launch's clock.
-local TASKS = { unit = "ms", low = true, value = function(out) return out.ms or out.wall * 1e3 end }
+local TASKS = { unit = "ms", low = true, value = function(out) return out.ms or out.wall * 1e3 end,
+  cpu = function(out, args) return out.cpu and out.cpu / args.n end }
 local P50, MS = printed("p50", "us", true), printed("ms", "ms", true)
 
 ---- cases -------------------------------------------------------------------------------
@@ -88,6 +89,8 @@ local cases = {
     limit = "<= 2",
     peers = { { "sleeping", goal = "<= 1" }, { "pool", n = 2000, goal = "<= 0.0667" },
       { "ring", goal = "<= 1.5" }, { "spin" }, { "luv" } } },
+  { "apply-sleeping", "the same, each wait a sleep", measure = P50, program = "apply",
+    ours = { "sleeping", n = 10000 }, peers = { { "ring", goal = "<= 1.5" } } },
   { "apply-busy", "apply, both cores kept busy by others", measure = P50, program = "apply",
     busy = 2, ours = { n = 2000 },
     peers = { { "sleeping", goal = "<= 1.1" }, { "pool", n = 500 }, { "ring" }, { "spin" } } },

@@ -1,5 +1,5 @@
 -- Measures the codec on eight data sets beside the floors of Lua's C API and lua-cjson.
--- Run: make bench-codec, or tidepool scripts/bench/codec.lua [SET...]
+-- Run: make bench-codec, or tidepool scripts/bench/codec.lua [--name NAME] [SET...]
 -- Prints: nanoseconds of processor time for one call, the median and the least of the samples.
 -- Each round takes one of every job, in an order of its own; what is compared with a floor is
 -- compared within the rounds.
@@ -10,9 +10,9 @@ package.cpath = "build/bench/?.so;" .. package.cpath
 
 local tidepool = require "tidepool"
 local data = require "data"
+local results = require "results"
 
 local ROUNDS, SAMPLE_S = 31, 0.006
-local KEPT = "build/bench/codec.txt"
 
 -- Goals for ours divided by the floor; for `a` nanoseconds more than the floor.
 local GOALS = {
@@ -20,13 +20,6 @@ local GOALS = {
   encode = { a = 15, b = 1.40, c = 1.40, d = 1.60, e = 2.0, f = 2.9, g = 1.40, h = 1.30 },
   decode = { a = 10, b = 1.10, c = 1.10, d = 1.10, e = 1.15, f = 1.05, g = 1.10, h = 1.05 },
 }
-
-local kept -- the file that print writes to, too
-
-local function say(text)
-  print(text)
-  kept:write(text, "\n")
-end
 
 local function build()
   local command = "mkdir -p build/bench && ${CC:-cc} -O2 -fPIC -shared -Wl,-Bsymbolic -Ihost "
@@ -114,7 +107,7 @@ local function beside_floor(job, jobs, is_difference)
   return median(values)
 end
 
-local function job_print(set, job, jobs)
+local function job_print(out, set, job, jobs)
   local ratio, goal, verdict = "", "", ""
   if job.goal then
     local edge = GOALS[job.goal][set]
@@ -124,28 +117,53 @@ local function job_print(set, job, jobs)
     verdict = x <= edge and "PASS" or "below"
   end
   local samples = sorted(job.samples)
-  say((LINE:format(job.name, ("%.1f"):format(median(samples) * 1e9),
+  out:say((LINE:format(job.name, ("%.1f"):format(median(samples) * 1e9),
     ("%.1f"):format(samples[1] * 1e9), ratio, goal, verdict):gsub("%s+$", "")))
+  for i, t in ipairs(samples) do samples[i] = t * 1e9 end
+  out:values("value", set, job.name, true, "ns", samples)
 end
 
-local function set_run(set, modules)
+local function set_run(out, set, modules)
   local jobs, size = jobs_of(data.get(set), modules)
   for _, job in ipairs(jobs) do calibrate(job) end
   for _ = 1, ROUNDS do
     for _, job in ipairs(shuffled(jobs)) do table.insert(job.samples, sample(job)) end
   end
-  say(("%s, %s: %d bytes%s"):format(set, data.titles[set], size,
+  out:say(("%s, %s: %d bytes%s"):format(set, data.titles[set], size,
     size == data.sizes[set] and "" or (", NOT " .. data.sizes[set])))
-  for _, job in ipairs(jobs) do job_print(set, job, jobs) end
-  io.stdout:flush()
+  for _, job in ipairs(jobs) do job_print(out, set, job, jobs) end
 end
 
+local function fail(...)
+  io.stderr:write("bench: ", ...)
+  io.stderr:write "\n"
+  os.exit(2)
+end
+
+local function options_read()
+  local name, sets = "codec", {}
+  local i = 1
+  while arg[i] do
+    if arg[i] == "--name" then
+      i = i + 1
+      name = arg[i] or fail "--name needs a value"
+    elseif data.titles[arg[i]] then
+      sets[#sets + 1] = arg[i]
+    else
+      fail("no data set ", arg[i], " (there are ", table.concat(data.names, " "), ")")
+    end
+    i = i + 1
+  end
+  return results.path(name), #sets > 0 and sets or data.names
+end
+
+local path, sets = options_read()
 local built = build()
-kept = assert(io.open(KEPT, "w"))
+local out <close> = results.open(path)
 local modules = { floor = require "floor", sink = built and require "sink" }
 local ok, cjson = pcall(require, "cjson")
-if ok then modules.cjson = cjson else say "missing: cjson (package lua-cjson)" end
-if not built then say "missing: sink (the objects in build/so)" end
-say(LINE:format("ns for one call", "median", "least", "x floor", "goal", ""))
-for _, set in ipairs(#arg > 0 and arg or data.names) do set_run(set, modules) end
-kept:close()
+if ok then modules.cjson = cjson else out:say "missing: cjson (package lua-cjson)" end
+if not built then out:say "missing: sink (the objects in build/so)" end
+out:say(LINE:format("ns for one call", "median", "least", "x floor", "goal", ""))
+for _, set in ipairs(sets) do set_run(out, set, modules) end
+out:keep()

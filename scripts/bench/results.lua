@@ -73,14 +73,31 @@ end
 local Out = {}
 Out.__index = Out
 
----Print to standard output and to the file of that path, which is made anew.
+---Where the result of that name is kept; a name with a slash is a file's.
+function results.path(name)
+  return name:find("/", 1, true) and name or ("build/bench/%s.txt"):format(name)
+end
+
+---Print to standard output and to the file of that path, which is replaced when all is done.
 function results.open(path)
-  local file = assert(io.open(path, "w"))
-  return setmetatable({ file = file, path = path, counts = { PASS = 0, below = 0 } }, Out)
+  local part = path .. ".part"
+  local file, why = io.open(part, "w")
+  if not file then error("cannot keep the result: " .. why, 0) end
+  local counts = { PASS = 0, below = 0, failed = 0 }
+  return setmetatable({ file = file, path = path, part = part, counts = counts }, Out)
+end
+
+---The result is whole.
+function Out:keep()
+  self.file:close()
+  assert(os.rename(self.part, self.path))
+  self.part = nil
 end
 
 function Out:__close()
+  if not self.part then return end
   self.file:close()
+  os.remove(self.part)
 end
 
 function Out:say(text)
@@ -103,19 +120,23 @@ local function row_text(row, unit)
     row.verdict or ""):gsub("%s+$", "")
 end
 
+---Keep single values, for comparisons: `key` is value or cpu.
+function Out:values(key, case, who, is_low, unit, values)
+  local fields = { key, case, who, is_low and "low" or "high", unit }
+  for _, x in ipairs(values) do fields[#fields + 1] = ("%.6g"):format(x) end
+  if #values > 0 then self.file:write(table.concat(fields, "\t"), "\n") end
+end
+
 function Out:case(case, rows)
+  local low, unit = case.measure.low, case.measure.unit
   self:say(("%s: %s"):format(case[1], case[2]))
   for _, row in ipairs(rows) do
-    self:say((row_text(row, case.measure.unit)))
-    if row.verdict then self.counts[row.verdict] = self.counts[row.verdict] + 1 end
-    for key, values in pairs { value = row.values, cpu = row.cpus } do
-      local fields = { key, case[1], row.name, case.measure.low and "low" or "high",
-        case.measure.unit }
-      for _, x in ipairs(values) do fields[#fields + 1] = ("%.6g"):format(x) end
-      if #values > 0 then self.file:write(table.concat(fields, "\t"), "\n") end
-    end
+    self:say((row_text(row, unit)))
+    local verdict = row.failed and "failed" or row.verdict
+    if verdict then self.counts[verdict] = self.counts[verdict] + 1 end
+    self:values("value", case[1], row.name, low, unit, row.values)
+    self:values("cpu", case[1], row.name, low, unit, row.cpus)
   end
-  self.file:flush()
 end
 
 function Out:curve(curve, series)
@@ -130,9 +151,13 @@ function Out:curve(curve, series)
   end
 end
 
+---Keeps the result; true: nothing failed.
 function Out:summary()
-  self:say(("%d reached, %d below; kept in %s"):format(self.counts.PASS, self.counts.below,
-    self.path))
+  local counts = self.counts
+  self:say(("%d reached, %d below%s; kept in %s"):format(counts.PASS, counts.below,
+    counts.failed > 0 and (", %d failed"):format(counts.failed) or "", self.path))
+  self:keep()
+  return counts.failed == 0
 end
 
 ---- comparing ---------------------------------------------------------------------------
@@ -155,14 +180,24 @@ local function read(path)
   return all, order
 end
 
----Print two kept results beside each other; a peer's change is the machine's.
+---The names of the cases that a kept result has, as a set.
+function results.cases(path)
+  local names = {}
+  for _, one in pairs((read(path))) do names[one.case] = true end
+  return names
+end
+
+---Print two kept results beside each other; a peer's change is the machine's. False: they have
+---nothing in common.
 function results.compare(path_a, path_b)
   local a, order = read(path_a)
   local b = read(path_b)
+  local found = false
   print(("%33s %9s %9s %-9s %s"):format("", "first", "second", "", "second/first"))
   for _, key in ipairs(order) do
     local x, y = a[key], b[key]
     if y and x.median and y.median then
+      found = true
       local ratio = y.median / x.median
       local better = (ratio < 1) == x.low
       local word = math.abs(ratio - 1) < 0.05 and "" or better and "better" or "worse"
@@ -170,6 +205,7 @@ function results.compare(path_a, path_b)
         short(y.median), x.unit, ratio, word):gsub("%s+$", "")))
     end
   end
+  return found
 end
 
 ---- for the README ----------------------------------------------------------------------
@@ -193,28 +229,22 @@ function results.points(path)
   return points
 end
 
--- The lines of a kept result that are for readers; nothing without that file.
+-- The lines of a kept result that are for readers.
 local function shown(path)
-  local file = io.open(path)
-  if not file then return "" end
   local out = {}
-  for line in file:lines() do
+  for line in io.lines(path) do
     if not line:find "^%l+\t" then out[#out + 1] = line:match "^(.-)%s*$" end
   end
-  file:close()
   return table.concat(out, "\n"):gsub("; kept in [^\n]*", "")
 end
 
----Replace what stands between the marks of the README by kept results.
-function results.readme(readme, ...)
+---Replace what stands between the marks of that number in the README by a kept result.
+function results.readme(readme, number, path)
   local file <close> = assert(io.open(readme))
   local text = file:read "a"
-  for i, path in ipairs { ... } do
-    local from = ("<!-- results %d -->\n"):format(i)
-    local _, head = text:find(from, 1, true)
-    local tail = text:find("<!-- end -->", head, true)
-    text = ("%s```text\n%s\n```\n%s"):format(text:sub(1, head), shown(path), text:sub(tail))
-  end
+  local _, head = text:find(("<!-- results %d -->\n"):format(number), 1, true)
+  local tail = text:find("<!-- end -->", head, true)
+  text = ("%s```text\n%s\n```\n%s"):format(text:sub(1, head), shown(path), text:sub(tail))
   local out <close> = assert(io.open(readme, "w"))
   out:write(text)
 end

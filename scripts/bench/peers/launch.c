@@ -3,7 +3,7 @@
 ** Runs in: the benchmark.  Owns: the program's session.  Never: its result.
 **
 ** launch SECONDS BUSY COMMAND...
-** Kills the program after SECONDS; meanwhile BUSY processes do nothing but
+** Kills the program after SECONDS, or when it is told to end itself; meanwhile BUSY processes do nothing but
 ** compute. The program may write lines to its standard output that are for
 ** launch, each answered by an empty line on its standard input:
 **   begin, end   wall time and the processor time of all its processes between
@@ -224,6 +224,17 @@ static pid_t busy_start(pid_t parent) {
     ;
 }
 
+static const int told[] = {SIGINT, SIGTERM, SIGHUP};
+static volatile sig_atomic_t session;
+
+/* The terminal tells nobody in another session. */
+static void end_session(int number) {
+  if (session > 0)
+    kill(-session, SIGKILL);
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
 static Run program_start(char **argv) {
   int in[2], out[2];
   if (pipe(in) || pipe(out))
@@ -232,11 +243,14 @@ static Run program_start(char **argv) {
   if (pid < 0)
     die("fork");
   if (pid) {
+    session = pid;
     close(in[0]);
     close(out[1]);
     return (Run){.pid = pid, .from = out[0], .to = in[1]};
   }
   setsid();
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+    signal(told[i], SIG_DFL);
   dup2(in[0], 0);
   dup2(out[1], 1);
   for (int i = 0; i < 2; i++) {
@@ -275,6 +289,8 @@ int main(int argc, char **argv) {
   for (int i = 0; i < busy && i < 64; i++)
     burners[i] = busy_start(getpid());
   signal(SIGPIPE, SIG_IGN);
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+    signal(told[i], end_session);
   setvbuf(stdout, NULL, _IOLBF, 0);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   double start = now();
