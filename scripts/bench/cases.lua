@@ -139,7 +139,7 @@ for _, tree in ipairs { { "4k", 20000, 4096, "0.85", 16 }, { "256k", 2000, 256 <
   { "128m", 8, 128 << 20, "0.97", 1 } } do
   local name, files, bytes, goal, chunk = table.unpack(tree)
   cases[#cases + 1] = { "hash-" .. name, ("SHA-512 of %d files of %s"):format(files, name),
-    measure = TOTAL, ours = { "hashtree" }, rounds = 3, tree = { name, files, bytes },
+    measure = TOTAL, ours = { "hashtree" }, rounds = 9, tree = { name, files, bytes },
     chunk = chunk, seconds = 60,
     peers = { { "libcrypto", goal = "<= " .. ("%.3f"):format(1 / goal) },
       { "sha512sum", goal = "<= 1", rounds = 1 }, { "poolhash", goal = "<= 1", rounds = 1 },
