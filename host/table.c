@@ -440,8 +440,8 @@ static bool doze(Table *t, uint32_t me) {
 ** processors meanwhile, and that those who wait get on.  While he rests nobody
 ** else is woken, and who comes late sleeps on.  If they do not suffice (tasks take
 ** long, or other programs run) he wakes as many more as it would take, or all,
-** and then nobody may rest for a while.  Who finds nothing to do, or leaves, ends the rest; if he does not come
-** back it ends by itself.
+** and then nobody may rest for a while.  Who finds nothing to do, or leaves, ends
+** the rest; if he does not come back it ends by itself.
 */
 enum { MANY = 4 /* for each processor */, SAMPLED = 64 };
 enum { LEAST_PERCENT = 50, FAR_PERCENT = 25 }; /* of all processors */

@@ -29,22 +29,14 @@ Status: 0; 1 if a program failed or nothing could be measured; 2 if an option
 was wrong. What goals were not reached does not matter.
 ]]
 
-local BUILD, PEERS = "build/bench", "scripts/bench/peers/"
+local BUILD = "build/bench"
 local ROUNDS, SECONDS = 5, 30
 local SOURCES = { launch = "", ring = "", start = "$(pkg-config --cflags --libs lua5.4)",
   hashlist = "$(pkg-config --cflags --libs libcrypto)" }
 
-local function fail(...)
-  io.stderr:write("bench: ", ...)
-  io.stderr:write "\n"
-  os.exit(1)
-end
+local function fail(...) results.stop(1, ...) end
 
-local function usage(...)
-  io.stderr:write("bench: ", ...)
-  io.stderr:write "\n"
-  os.exit(2)
-end
+local function usage(...) results.stop(2, ...) end
 
 local function shell(command, ...)
   local text = command:format(...)
@@ -318,12 +310,14 @@ local function main()
   if o.compare then return compare(o.compare[1] or "", o.compare[2] or "") end
   if o.readme then return readme_write(o.readme) end
   names_check(o.cases)
-  if not os.execute("test -d " .. PEERS) then fail("there is no ", PEERS, " below this folder") end
+  if not os.execute("test -d " .. list.folder) then
+    fail("there is no ", list.folder, " below this folder")
+  end
   build()
   local ok, result = pcall(cases_run, o)
   if ok then os.exit(result) end
-  io.stderr:write("bench: ", tostring(result), "\n")
-  os.exit(tostring(result):find "interrupted!$" and 130 or 1)
+  local why = tostring(result)
+  results.stop(why:find "interrupted!$" and 130 or 1, why)
 end
 
 main()

@@ -173,4 +173,4 @@ local curves = {
     { "pool", "Pool", "curve-workers", workers = 128, us = 100 } } },
 }
 
-return { cases = cases, curves = curves, programs = programs }
+return { cases = cases, curves = curves, programs = programs, folder = PEERS }

@@ -134,23 +134,17 @@ local function set_run(out, set, modules)
   for _, job in ipairs(jobs) do job_print(out, set, job, jobs) end
 end
 
-local function fail(...)
-  io.stderr:write("bench: ", ...)
-  io.stderr:write "\n"
-  os.exit(2)
-end
-
 local function options_read()
   local name, sets = "codec", {}
   local i = 1
   while arg[i] do
     if arg[i] == "--name" then
       i = i + 1
-      name = arg[i] or fail "--name needs a value"
+      name = arg[i] or results.stop(2, "--name needs a value")
     elseif data.titles[arg[i]] then
       sets[#sets + 1] = arg[i]
     else
-      fail("no data set ", arg[i], " (there are ", table.concat(data.names, " "), ")")
+      results.stop(2, "no data set ", arg[i], " (there are ", table.concat(data.names, " "), ")")
     end
     i = i + 1
   end

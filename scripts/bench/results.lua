@@ -73,6 +73,13 @@ end
 local Out = {}
 Out.__index = Out
 
+---Ends the benchmark with that status and message.
+function results.stop(status, ...)
+  io.stderr:write("bench: ", ...)
+  io.stderr:write "\n"
+  os.exit(status)
+end
+
 ---Where the result of that name is kept; a name with a slash is a file's.
 function results.path(name)
   return name:find("/", 1, true) and name or ("build/bench/%s.txt"):format(name)

@@ -224,7 +224,6 @@ static pid_t busy_start(pid_t parent) {
     ;
 }
 
-static const int told[] = {SIGINT, SIGTERM, SIGHUP};
 static volatile sig_atomic_t session;
 
 /* The terminal tells nobody in another session. */
@@ -249,8 +248,6 @@ static Run program_start(char **argv) {
     return (Run){.pid = pid, .from = out[0], .to = in[1]};
   }
   setsid();
-  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-    signal(told[i], SIG_DFL);
   dup2(in[0], 0);
   dup2(out[1], 1);
   for (int i = 0; i < 2; i++) {
@@ -289,8 +286,9 @@ int main(int argc, char **argv) {
   for (int i = 0; i < busy && i < 64; i++)
     burners[i] = busy_start(getpid());
   signal(SIGPIPE, SIG_IGN);
-  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-    signal(told[i], end_session);
+  signal(SIGINT, end_session);
+  signal(SIGTERM, end_session);
+  signal(SIGHUP, end_session);
   setvbuf(stdout, NULL, _IOLBF, 0);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   double start = now();
